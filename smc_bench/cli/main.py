@@ -19,6 +19,7 @@ VERBS = {
     "logs": "smc_bench.cli.logs:command",
     "why": "smc_bench.cli.why:command",
     "table": "smc_bench.cli.report:table",
+    "verdict": "smc_bench.cli.verdict:command",
     "plot": "smc_bench.cli.report:plot",
     "report": "smc_bench.cli.report:report",
 }

@@ -2,7 +2,7 @@
 
 Each CSV below ``results/reported`` holds one paper's numbers; ``docs/reported-numbers.md`` says how
 to add some. Lines that start with ``#`` above the header are the file's note: a file without rows
-has to say there why its numbers are unknown.
+has to say there, as ``# paper: reason``, why its numbers are unknown.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Number(Strict):
 
 @dataclass(frozen=True)
 class Reported:
-    """All published numbers, and why those of some papers are unknown (by paper's file)."""
+    """All published numbers, and why those of some papers are unknown (by paper)."""
 
     numbers: tuple[Number, ...]
     unknown: dict[str, str]
@@ -150,7 +150,8 @@ def read_reported(*folders: Path) -> Reported:
         note, rows = _read(path)
         numbers.extend(rows)
         if not rows:
-            unknown[path.stem] = note
+            paper, _, reason = note.partition(": ")
+            unknown[paper] = reason
     return Reported(tuple(numbers), unknown)
 
 
@@ -171,8 +172,8 @@ def _read(path: Path) -> tuple[str, list[Number]]:
         rows = [_number(row, path, notes + reader.line_num) for row in reader]
     except csv.Error as error:
         raise CorruptDataError(f"{path}:{notes + reader.line_num}: {error}") from None
-    if not rows and not note:
-        raise CorruptDataError(f"{path}: has no rows; say why in a first line that starts with #")
+    if not rows and ": " not in note:
+        raise CorruptDataError(f"{path}: has no rows; say why in a first line, # paper: reason")
     return note, rows
 
 

@@ -29,7 +29,7 @@ def test_all_numbers_are_there_and_each_has_source_and_mark() -> None:
 
 def test_nothing_is_claimed_of_the_paper_whose_cells_are_unknown() -> None:
     assert not [n for n in SHIPPED.numbers if "2312.13547" in n.paper or "2210.06384" in n.paper]
-    assert "No results cell" in SHIPPED.unknown["guidelines_2312_13547"]
+    assert "no results cell" in SHIPPED.unknown["guidelines 2312.13547"]
 
 
 def test_published_means_and_deviations_follow_from_the_published_runs() -> None:
@@ -74,7 +74,7 @@ def test_names_map_to_tasks_and_metrics_that_exist() -> None:
         (HEADER + ROW.replace("example.org/readme", ""), ":2: source: "),
         ("# why\n" + HEADER + ROW.replace(",90,", ",190,"), ":3: sparsity: "),
         (HEADER.replace("paper,", "papers,") + ROW, ":1: the columns must be paper,"),
-        (HEADER, "say why in a first line"),
+        (HEADER, "say why in a first line, # paper: reason"),
     ],
 )
 def test_a_wrong_file_is_one_clear_error(text: str, expected: str, tmp_path: Path) -> None:
