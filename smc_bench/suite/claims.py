@@ -48,7 +48,7 @@ class Claim(Strict):
     Attributes:
         says: The claim in a sentence.
         source: Where it is made.
-        mark: Whether its wording was seen in the source or in a text about it.
+        mark: Whether it was seen in the source, in a figure or in a text about it, or is ours.
         suite: Name of the suite that decides it.
         arm: The arm that is said to be better (or no worse, or equal).
         against: The arms it is compared with; all must hold. ``dense`` is the dense model.
@@ -64,7 +64,7 @@ class Claim(Strict):
 
     says: str = Field(min_length=10)
     source: str = Field(min_length=8)
-    mark: Literal["verbatim", "second-hand", "ours"]
+    mark: Literal["verbatim", "digitised", "second-hand", "ours"]
     suite: str
     arm: str
     against: Names

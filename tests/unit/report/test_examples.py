@@ -23,11 +23,11 @@ def test_parts_have_the_score_as_mean_and_its_bootstrap_error(kind: str) -> None
     parts = contributions(kind, said.tolist(), (gold == said).astype(float).tolist())
     assert parts.mean() == pytest.approx(100.0 * SCORES[kind](gold, said))
     draws = []
-    for _ in range(500):
+    for _ in range(300):
         chosen = rng.integers(700, size=700)
         draws.append(100.0 * SCORES[kind](gold[chosen], said[chosen]))
     found = over_seeds_and_examples(parts[None, :])
-    assert found.se_examples == pytest.approx(np.std(draws), rel=0.1)
+    assert found.se_examples == pytest.approx(np.std(draws), rel=0.13)
 
 
 @pytest.mark.parametrize("kind", SCORES)
@@ -40,11 +40,11 @@ def test_parts_of_paired_systems_give_the_paired_bootstrap_error(kind: str) -> N
         for said in (one, two)
     ]
     draws = []
-    for _ in range(500):
+    for _ in range(300):
         c = rng.integers(900, size=900)
         draws.append(100.0 * (SCORES[kind](gold[c], one[c]) - SCORES[kind](gold[c], two[c])))
     found = over_seeds_and_examples((both[0] - both[1])[None, :])
-    assert found.se_examples == pytest.approx(np.std(draws), rel=0.1)
+    assert found.se_examples == pytest.approx(np.std(draws), rel=0.13)
 
 
 def test_a_constant_answer_has_no_correlation_and_no_error() -> None:
