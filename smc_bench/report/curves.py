@@ -46,6 +46,7 @@ def _drawn(number: Number, model: str) -> bool:
 
 
 def _label(number: Number) -> str:
+    paper = number.paper.rsplit(" ", 1)[0]
     epochs = f", {number.epochs} epochs" if number.epochs and number.epochs.isdigit() else ""
     mark = "" if number.mark == "verbatim" else f", {number.mark}"
-    return f"{number.method} ({number.paper.rsplit(' ', 1)[0]}{epochs}{mark})"
+    return f"{number.method}, {paper}{epochs}{mark}"

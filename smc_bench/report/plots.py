@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 Width = Literal["one", "two"]
 
@@ -64,6 +67,12 @@ _LABEL = {
     "sparsity": "target sparsity",
     "encoder_sparsity": "encoder sparsity",
     "model_sparsity": "whole-model sparsity",
+}
+
+_EFFECTS_AT = {
+    "": "target sparsity",
+    "encoder_sparsity": "encoder sparsity",
+    "model_sparsity": "whole-model zeros, as of this encoder sparsity",
 }
 
 
@@ -113,6 +122,8 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
     """A panel for each task and way of comparing, a line for each arm, with 95 % intervals."""
     panels = _panels(results)
     figure, axes = _grid(len(panels), columns)
+    labels = dict.fromkeys(curve.label for curve in curves)
+    marks = dict(zip(labels, cycle(MARKERS), strict=False))
     for axis, (task, at) in zip(axes, panels, strict=True):
         x = at or results.plan.loaded.suite.report.plot.x
         _scores_panel(axis, results, task, at, x)
@@ -122,9 +133,10 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
                     curve.sparsity,
                     curve.value,
                     linestyle="--",
-                    marker=".",
+                    marker=marks[curve.label],
+                    markerfacecolor="white",
                     color=GREY,
-                    linewidth=0.9,
+                    linewidth=0.8,
                     label=curve.label,
                 )
     _legend(figure, axes)
@@ -150,7 +162,7 @@ def _panels(results: Results) -> list[tuple[str, str]]:
 
 
 def _grid(count: int, columns: Width) -> tuple[Figure, list[Axes]]:
-    across = min(count, 1 if columns == "one" else 3)
+    across = 1 if columns == "one" else {1: 1, 2: 2, 4: 2}.get(count, 3)
     down = math.ceil(count / across)
     size = (WIDTHS[columns], PANEL_HEIGHT * down + 0.5)
     figure, grid = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
@@ -164,12 +176,14 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
     table = results.summary
     part = table[(table["task"] == task) & (table["compare_at"] == at)]
     look = styles(list(results.plan.loaded.suite.arms))
-    for arm, (colour, marker) in look.items():
+    width = 0.0 if part[x].isna().all() else float(part[x].max() - part[x].min())
+    for rank, (arm, (colour, marker)) in enumerate(look.items()):
         line = part[(part["arm"] == arm) & part["mean"].notna()].sort_values(x)
         if not len(line):
             continue
         axis.errorbar(
-            line[x],
+            # A hair apart, so that intervals at the same sparsity don't hide each other.
+            line[x] + 0.012 * width * (rank - (len(look) - 1) / 2.0),
             line["mean"],
             yerr=[_arms_of(line["mean"] - line["low"]), _arms_of(line["high"] - line["mean"])],
             color=colour,
@@ -186,6 +200,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
         axis.axhline(
             trivial.iloc[0], color=GREY, linestyle=":", linewidth=0.9, label="ignoring the input"
         )
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_xlabel(_LABEL[x])
     axis.set_ylabel(f"{results.scores.metric[task]} (%)")
     axis.set_title(task)
@@ -221,7 +236,7 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
             )
     axis.set_xticks(range(len(places)), [_level(place) for place in places])
     axis.set_xlim(-0.5, len(places) - 0.5)
-    axis.set_xlabel(_LABEL[at or "sparsity"])
+    axis.set_xlabel(_EFFECTS_AT[at])
     axis.set_ylabel(f"{results.scores.metric[task]} minus {base}\n(points)")
     axis.set_title(task)
 
@@ -235,11 +250,15 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = 4 if figure.get_size_inches()[0] > 5 else 2
+    # Arms (with their intervals) first, then the lines they are read against.
+    labels = sorted(found, key=lambda label: isinstance(found[label], Line2D))
+    longest = max(map(len, labels), default=0)
+    # Inches of an entry: 7 pt letters are about half as wide as high, and the handle takes 0.5.
+    fitting = int(figure.get_size_inches()[0] / (0.055 * longest + 0.5))
     figure.legend(
-        list(found.values()),
-        list(found),
+        [found[label] for label in labels],
+        labels,
         loc="outside lower center",
-        ncols=min(columns, max(1, len(found))),
+        ncols=max(1, min(fitting, len(labels))),
         frameon=False,
     )
