@@ -21,7 +21,7 @@ def folder_of(session: Session, plan: Plan) -> Path:
 
 
 def write_report(session: Session, plan: Plan) -> None:
-    """Write tables and plots, print the table and say where everything is."""
+    """Write tables, plots, verdicts and comparisons; print them and say where everything is."""
     from smc_bench.report import tables
     from smc_bench.report.results import Results
 
@@ -29,7 +29,26 @@ def write_report(session: Session, plan: Plan) -> None:
     click.echo(tables.markdown(results))
     folder = folder_of(session, plan)
     files = tables.write(results, folder) + _draw(session, results)
+    for name, text in (
+        ("verdicts.md", _verdicts(session, results)),
+        ("against.md", _against_reported(session, results, only_answers=True)),
+    ):
+        if text:
+            click.echo(text)
+            files.append(folder / name)
+            files[-1].write_text(text, encoding="utf-8")
     say(f"written to {folder}: {', '.join(path.name for path in files)}")
+
+
+def _verdicts(session: Session, results: Results) -> str:
+    """Verdicts on the claims about this suite; empty where there are none."""
+    from smc_bench.report import verdict_text
+    from smc_bench.report.verdicts import judge
+    from smc_bench.suite.claims import claims_beside, load_claims
+
+    path = claims_beside(session.suite)
+    verdicts = judge(load_claims(path), results) if path else []
+    return verdict_text.markdown(results, verdicts) if verdicts else ""
 
 
 @click.command("table")
@@ -54,7 +73,7 @@ def table(
             click.echo(_against_reported(session, results))
 
 
-def _against_reported(session: Session, results: Results) -> str:
+def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
     from smc_bench.report import against_text
     from smc_bench.report.against import against_reported
     from smc_bench.report.methods import read_methods
@@ -62,7 +81,7 @@ def _against_reported(session: Session, results: Results) -> str:
 
     folders = reported_folders(session.store.root)
     answers = against_reported(results, read_reported(*folders), read_methods(folders))
-    return against_text.markdown(results, answers)
+    return "" if only_answers and not answers else against_text.markdown(results, answers)
 
 
 @click.command("plot")

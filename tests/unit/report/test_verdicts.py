@@ -176,3 +176,15 @@ def test_the_command_says_it_with_numbers_and_cells(tmp_path: Path) -> None:
     comparison = found["comparisons"][0]
     assert comparison["low"] < comparison["effect"] < comparison["high"]
     assert set(comparison["cells"]) == {e.cell.id for e in plan.entries if e.arm != "dense"}
+
+
+def test_a_report_holds_verdicts_and_published_numbers_where_there_are_any(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, tasks="squad")
+    finished(suite, tmp_path / "r", skilled(PRESENT, examples=500))
+    content = claim().model_dump(mode="json")
+    (tmp_path / "claims.yaml").write_text(json.dumps({"claims": {"it": content}}))
+    done = CliRunner().invoke(cli, ["report", str(suite), "--results", str(tmp_path / "r")])
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "r" / "reports" / "made_up" / "paper"
+    assert "**supported**" in (folder / "verdicts.md").read_text()
+    assert "**unknown**" in (folder / "against.md").read_text()
