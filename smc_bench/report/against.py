@@ -66,7 +66,7 @@ def against_reported(
     """Every finished arm at every sparsity beside the published methods that it reruns."""
     entries: dict[tuple[str, str, str, float], Entry] = {}
     for entry in results.plan.entries:
-        key = (entry.cell.task.name, entry.compare_at, entry.arm, entry.target)
+        key = (results.labels[entry.cell.task], entry.compare_at, entry.arm, entry.target)
         entries.setdefault(key, entry)
     found = []
     for _, row in results.summary.iterrows():
@@ -81,7 +81,7 @@ def _answers(
     entry: Entry, ours: Measured, results: Results, reported: Reported, methods: Sequence[Method]
 ) -> list[Answer]:
     recipe = entry.cell.recipe
-    metric = results.scores.metric[entry.cell.task.name]
+    metric = results.scores.metric[results.labels[entry.cell.task]]
     candidates = []
     for method in methods:
         if not method.is_run_by(recipe):
@@ -146,7 +146,9 @@ def _reasons(entry: Entry, results: Results, method: Method, number: Number) -> 
         found.append(f"other model ({cell.model}, theirs {number.model})")
     if cell.task.name in SEEN.get(cell.model, ()):
         found.append("the model saw this task in pretraining")
-    found += [f"partial data ({r})" for r in partial(results.plan).get(cell.task.name, [])]
+    found += [
+        f"partial data ({r})" for r in partial(results.plan).get(results.labels[cell.task], [])
+    ]
     found += [f"other settings ({other})" for other in method.other_settings(cell.recipe)]
     if cell.recipe.sparsity_over != "scope":
         found.append("sparsity is counted over the encoder here, over all that is pruned there")

@@ -18,18 +18,18 @@ def markdown(results: Results, answers: Sequence[Answer]) -> str:
     """A row for each comparison, then which arms have no published counterpart."""
     lines = ["## Against published numbers", ""]
     if answers:
-        table = pd.DataFrame([_row(answer) for answer in answers], columns=_COLUMNS)
+        table = pd.DataFrame([_row(results, answer) for answer in answers], columns=_COLUMNS)
         lines += [table.to_markdown(index=False, disable_numparse=True), ""]
     for (task, arm), levels in _alone(results, answers).items():
         lines.append(f"- {task}: no published number is known for {arm} at {', '.join(levels)}.")
     return "\n".join(lines) + "\n"
 
 
-def _row(answer: Answer) -> list[str]:
+def _row(results: Results, answer: Answer) -> list[str]:
     entry = answer.entry
     at = AT[entry.compare_at].split(" (")[0]
     return [
-        entry.cell.task.name,
+        results.labels[entry.cell.task],
         f"{entry.arm} ({at})" if at else entry.arm,
         f"{entry.target:.4g}",
         f"{answer.ours.mean:.2f}",
@@ -46,7 +46,7 @@ def _number(number: Number) -> str:
 
 
 def _alone(results: Results, answers: Sequence[Answer]) -> dict[tuple[str, str], list[str]]:
-    matched = {(a.entry.cell.task.name, a.entry.arm, a.entry.target) for a in answers}
+    matched = {(results.labels[a.entry.cell.task], a.entry.arm, a.entry.target) for a in answers}
     found: dict[tuple[str, str], list[str]] = {}
     for _, row in results.summary[results.summary["n"] > 0].iterrows():
         if (row["task"], row["arm"], row["sparsity"]) not in matched:

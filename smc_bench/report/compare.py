@@ -44,7 +44,6 @@ class Comparison:
         exact: McNemar's two-sided p and one-sided p of "the first is not better", where one seed
             answered right or wrong.
         cells: Ids behind it, the first arm's first.
-        planned: Cells that the plan has for both sides.
     """
 
     place: Place
@@ -53,7 +52,6 @@ class Comparison:
     effect: Estimate | None
     exact: tuple[float, float] | None
     cells: tuple[str, ...]
-    planned: int
 
     @property
     def p(self) -> float:
@@ -118,15 +116,14 @@ class Scores:
     def compare(self, place: Place, arm: str, against: str) -> Comparison:
         """Arm minus other arm, paired by seed; dense cells of other seeds count as given."""
         first, second = self._done(place, arm), self._done(place, against)
-        planned = len(self.cells(place, arm)) + len(self.cells(place, against))
-        ids = [s.cell for s in (*first.values(), *second.values())]
         if arm == DENSE_ARM:
             first = _everywhere(first, second)
         elif against == DENSE_ARM:
             second = _everywhere(second, first)
-        pairs = [(first[seed], second[seed]) for seed in first if seed in second]
+        common = [seed for seed in first if seed in second]
+        pairs = [(first[seed], second[seed]) for seed in common]
         if not pairs:
-            return Comparison(place, arm, against, None, None, (), planned)
+            return Comparison(place, arm, against, None, None, ())
         differences = [
             _Score(a.value - b.value, _combined(a.parts, b.parts, -1.0)) for a, b in pairs
         ]
@@ -135,7 +132,10 @@ class Scores:
         if len(pairs) == 1 and parts is not None and all(score.binary for score in pairs[0]):
             exact = mcnemar(int(np.sum(parts > 0)), int(np.sum(parts < 0)))
         effect = _estimate(differences, _PSEUDO)
-        return Comparison(place, arm, against, effect, exact, tuple(ids), planned)
+        cells = dict.fromkeys(
+            cell for side in zip(*pairs, strict=True) for s in side for cell in s.cells
+        )
+        return Comparison(place, arm, against, effect, exact, tuple(cells))
 
     def all_pairs(self, task: str, compare_at: str) -> list[Comparison]:
         """Every pair of arms at every sparsity of one table."""
@@ -148,7 +148,7 @@ class Scores:
     def _done(self, place: Place, arm: str) -> dict[int, _Score]:
         metric = self.metric[place.task]
         return {
-            seed: _Score(value, self.examples.parts(cell, metric, value), cell)
+            seed: _Score(value, self.examples.parts(cell, metric, value), (cell,))
             for seed, (cell, value) in self.cells(place, arm).items()
             if math.isfinite(value)
         }
@@ -156,11 +156,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class _Score:
-    """One cell's score in points, its parts by example where they are known, and its id."""
+    """A score in points, its parts by example where they are known, and the cells it is of."""
 
     value: float
     parts: Floats | None
-    cell: str = ""
+    cells: tuple[str, ...] = ()
 
     @property
     def binary(self) -> bool:
@@ -179,7 +179,8 @@ def _mean(scores: dict[int, _Score]) -> _Score | None:
     known = [score.parts for score in scores.values() if score.parts is not None]
     whole = len(known) == len(scores) and len({part.shape for part in known}) == 1
     mean = float(np.mean([score.value for score in scores.values()]))
-    return _Score(mean, np.mean(known, axis=0) if whole else None)
+    cells = tuple(cell for score in scores.values() for cell in score.cells)
+    return _Score(mean, np.mean(known, axis=0) if whole else None, cells)
 
 
 def _estimate(scores: list[_Score], pseudo: float = 0.0) -> Estimate:

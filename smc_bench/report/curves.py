@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smc_bench.report.frame import labels
 from smc_bench.report.reported import MODELS, Number, Reported
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.tasks.specs import SPECS
@@ -22,16 +23,16 @@ class Curve:
 def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
     """Curves of this suite's model and tasks, each with two points or more."""
     found: dict[tuple[str, str], dict[float, float]] = {}
-    for cell in {c.task.name: c for c in plan.cells.values()}.values():
-        metric = SPECS[cell.task.name].primary_metric
+    for task, called in labels(plan).items():
+        metric = SPECS[task.name].primary_metric
         for number in reported.numbers:
-            mine = number.answers(cell.task.name, cell.task.config, metric)
+            mine = number.answers(task.name, task.config, metric)
             if mine and _drawn(number, plan.loaded.suite.model):
-                points = found.setdefault((cell.task.name, _label(number)), {})
+                points = found.setdefault((called, _label(number)), {})
                 points[number.share] = number.value
     return [
-        Curve(task, label, tuple(sorted(points)), tuple(points[x] for x in sorted(points)))
-        for (task, label), points in found.items()
+        Curve(called, label, tuple(sorted(points)), tuple(points[x] for x in sorted(points)))
+        for (called, label), points in found.items()
         if len(points) > 1
     ]
 

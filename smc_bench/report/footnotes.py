@@ -6,6 +6,7 @@ from collections import Counter
 
 import pandas as pd
 
+from smc_bench.report.frame import labels
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.tasks.specs import SPECS
@@ -23,12 +24,15 @@ def footnotes(results: Results) -> list[str]:
 def partial(plan: Plan) -> dict[str, list[str]]:
     """In which ways a task's data is not the complete standard data."""
     found: dict[str, list[str]] = {}
-    for cell in {c.task.name: c for c in plan.cells.values()}.values():
+    called = labels(plan)
+    for cell in {entry.cell.task: entry.cell for entry in plan.entries}.values():
         spec, task = SPECS[cell.task.name], cell.task
-        reasons = found.setdefault(task.name, [])
+        reasons = found.setdefault(called[task], [])
         splits = tuple(split.name for split in spec.eval_splits)
         if task.train_split != spec.train_split or task.eval_splits != splits:
-            reasons.append(f"not the standard split: {task.train_split}, {', '.join(splits)}")
+            reasons.append(
+                f"not the standard split: {task.train_split}, {', '.join(task.eval_splits)}"
+            )
         limits = {"train": cell.recipe.train.rows, "evaluation": cell.recipe.evaluation.rows}
         reasons += [f"at most {n} {what} rows" for what, n in limits.items() if n is not None]
     return found

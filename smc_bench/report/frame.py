@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from smc_bench.store.store import Store
+from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.expand import Entry, Plan
 from smc_bench.tasks.specs import SPECS
 
@@ -23,8 +24,19 @@ def frame(plan: Plan, store: Store, metric: str | None = None) -> pd.DataFrame:
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1, time in seconds of training.
     ``packages`` are major versions, ``data`` the pins of rows and weights.
     """
-    rows = [_row(entry, store, metric) for entry in plan.entries]
+    called = labels(plan)
+    rows = [{"task": called[e.cell.task], **_row(e, store, metric)} for e in plan.entries]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def labels(plan: Plan) -> dict[TaskSettings, str]:
+    """What each task is called: its name, and its configuration where several share the name."""
+    tasks = list(dict.fromkeys(entry.cell.task for entry in plan.entries))
+    names = [task.name for task in tasks]
+    return {
+        task: f"{task.name}-{task.config}" if names.count(task.name) > 1 else task.name
+        for task in tasks
+    }
 
 
 def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
@@ -32,7 +44,6 @@ def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
     name = metric or SPECS[cell.task.name].primary_metric
     folder = store.folder(cell.folder)
     row: dict[str, object] = {
-        "task": cell.task.name,
         "arm": entry.arm,
         "compare_at": entry.compare_at,
         "sparsity": entry.target,

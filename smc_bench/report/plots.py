@@ -44,6 +44,9 @@ FIXED = {
     "smc": 1,
     "SMC setting": 1,
     "everything": 1,
+    "GMP (SMC)": 1,
+    "guidelines, GMP": 0,
+    "guidelines, oBERT": 5,
     "smc-same-steps": 4,
 }
 
@@ -78,18 +81,12 @@ _EFFECTS_AT = {
 
 def styles(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each arm: fixed by name where known, else the first that is free."""
+    count = len(COLOURS)
+    # Once the colours are used up they come again with the next marker: 49 different looks.
+    looks = [(COLOURS[k % count], MARKERS[(k + k // count) % count]) for k in range(count**2)]
     taken = {FIXED[arm] for arm in arms if arm in FIXED}
-    free = [index for index in range(len(COLOURS)) if index not in taken] or list(
-        range(len(COLOURS))
-    )
-    found, used = {}, 0
-    for arm in arms:
-        if arm in FIXED:
-            index = FIXED[arm]
-        else:
-            index, used = free[used % len(free)], used + 1
-        found[arm] = (COLOURS[index], MARKERS[index])
-    return found
+    free = cycle(look for index, look in enumerate(looks) if index not in taken)
+    return {arm: looks[FIXED[arm]] if arm in FIXED else next(free) for arm in arms}
 
 
 def draw(

@@ -9,10 +9,11 @@ import pandas as pd
 
 from smc_bench.report.compare import Place, Scores
 from smc_bench.report.examples import Examples
-from smc_bench.report.frame import frame
+from smc_bench.report.frame import frame, labels
 from smc_bench.report.separable import Separation
 from smc_bench.report.stats import Estimate
 from smc_bench.store.store import Store
+from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.expand import DENSE_ARM, Plan
 
 _KEYS = ["task", "metric", "compare_at", "arm", "sparsity"]
@@ -42,6 +43,11 @@ class Results:
     def tasks(self) -> list[str]:
         """Tasks in the suite's order."""
         return list(dict.fromkeys(self.data["task"]))
+
+    @cached_property
+    def labels(self) -> dict[TaskSettings, str]:
+        """What each task of the plan is called here."""
+        return labels(self.plan)
 
     def ways(self, task: str) -> list[str]:
         """Ways of comparing (``compare_at``) that a task's pruned arms have."""

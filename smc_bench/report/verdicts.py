@@ -148,8 +148,8 @@ def _elsewhere(claim: Claim, results: Results) -> tuple[str, ...]:
     model = results.plan.loaded.suite.model
     found = [] if model in claim.models else [f"model {model}"]
     limited = partial(results.plan)
-    for task in results.tasks:
-        if task not in claim.tasks:
-            found.append(f"task {task}")
-        found += [f"{task} partial ({reason})" for reason in limited.get(task, [])]
+    for task, called in results.labels.items():
+        if task.name not in claim.tasks:
+            found.append(f"task {called}")
+        found += [f"{called} partial ({reason})" for reason in limited.get(called, [])]
     return tuple(found)

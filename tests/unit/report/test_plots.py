@@ -77,8 +77,8 @@ def test_colours_stay_with_the_arm_and_can_be_told_apart() -> None:
     other = plots.styles(["y", "smc", "guidelines"])
     assert one["smc"] == other["smc"]
     assert one["guidelines"] == other["guidelines"]
-    many = plots.styles(["smc", *"abcdef"])
-    assert len(set(many.values())) == 7
+    many = plots.styles(["smc", *"abcdefghijklmnop"])
+    assert len(set(many.values())) == 17
     colours = [to_rgb(colour) for colour in plots.COLOURS]
     # Seen without red-green difference (mean of both) every pair still differs somewhere.
     seen = [((0.6 * r + 0.4 * g), b, 0.2 * r + 0.7 * g + 0.1 * b) for r, g, b in colours]

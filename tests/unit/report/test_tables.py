@@ -10,6 +10,7 @@ from smc_bench.report import tables
 from smc_bench.report.compare import Place
 from smc_bench.report.results import Results
 from smc_bench.store.store import Store
+from smc_bench.suite.expand import Entry
 from tests.helpers.records import finished, results_of, skilled, suite_file, write_cell
 
 CLEAN = {"git_commit": "a" * 40, "git_dirty": False, "packages": {"torch": "2.6.0"}}
@@ -114,3 +115,15 @@ def test_results_by_example_of_another_record_are_refused(tmp_path: Path) -> Non
     (one / "predictions.json.gz").write_bytes(b"no gzip")
     with pytest.raises(StoreError, match="not the results of validation by example"):
         tables.markdown(Results.of(plan, store))
+
+
+def test_configurations_of_one_task_stay_apart(tmp_path: Path) -> None:
+    tasks = "{name: race, config: middle}, {name: race, config: high}"
+    suite = suite_file(tmp_path, tasks=tasks)
+
+    def make(entry: Entry) -> list[float]:
+        return [float(entry.cell.task.config == "high")] * 20
+
+    found = tables.markdown(results_of(suite, tmp_path / "r", make))
+    assert "**race-middle**, accuracy in %: dense 0.00" in found
+    assert "**race-high**, accuracy in %: dense 100.00" in found
