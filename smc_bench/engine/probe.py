@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.seeding import generator, seed_step
+from smc_bench.errors import ModelError
 
 
 class Probe:
@@ -79,8 +80,17 @@ class Probe:
 
         Returns:
             For each weight of shape (out, in) a float32 tensor (in, in).
+
+        Raises:
+            ModelError: If a weight is not a Linear layer's.
         """
         modules = {name: self.model.get_submodule(name.rpartition(".")[0]) for name in names}
+        for name, module in modules.items():
+            if not isinstance(module, nn.Linear):
+                raise ModelError(
+                    f"{name}: scorers that look at a layer's inputs can't score an "
+                    f"{type(module).__name__}; leave its component out of scope"
+                )
         sums: dict[str, Tensor] = {}
         tokens: dict[str, int] = dict.fromkeys(names, 0)
         real: list[Tensor] = []

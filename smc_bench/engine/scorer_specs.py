@@ -129,3 +129,12 @@ register(
         options=MovementOptions,
     )
 )
+register(
+    ScorerSpec(
+        name="sparsegpt",
+        version=1,
+        function="smc_bench.engine.sparsegpt:sparsegpt",
+        source="layer-wise OBS on inputs' second moments, swept column by column; arXiv 2301.00774",
+        options=CalibrationOptions,
+    )
+)

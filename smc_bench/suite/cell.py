@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -65,7 +66,7 @@ class Cell(Strict):
         """Whether data and weights are pinned, so that the identity is final."""
         return UNRESOLVED not in (self.model_pin, *self.data_pins.values())
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that name the cell."""
         return identity(self)
