@@ -48,7 +48,9 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
             f"oBERT with structure {statistics.structure} needs scorer_options.block to be a "
             f"multiple of {size}, not {options.block} (the 4-block recipes of the paper set 32)"
         )
-    surgeon = _Surgeon(weights, statistics, options)
+    epoch = options.gradients == "epoch"
+    count = statistics.epoch_batches(options.gradient_batch) if epoch else options.gradients
+    surgeon = _Surgeon(weights, statistics, options, int(count))
     saliency = surgeon.saliency()
     # With blocks of one weight there are no others to update.
     idle = options.update == "none" or options.block == 1
@@ -56,9 +58,14 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
 
 
 def plan_passes(
-    weights: Mapping[str, Tensor], options: ObertOptions
+    weights: Mapping[str, Tensor], options: ObertOptions, count: int
 ) -> tuple[int, list[list[Piece]]]:
     """Split weights into groups whose estimate fits ``fisher_memory``, in as few as can be.
+
+    Args:
+        weights: What is to be estimated.
+        options: The scorer's options.
+        count: Gradients, m.
 
     Returns:
         Gradients to buffer at a time, and the pieces of each group.
@@ -68,7 +75,7 @@ def plan_passes(
     """
     block = options.block
     total = sum(-(-w.numel() // block) for w in weights.values())
-    chunks = [min(chunk, options.gradients) for chunk in CHUNKS]
+    chunks = [min(chunk, count) for chunk in CHUNKS]
     rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk) for chunk in chunks}
     passes = {chunk: -(-total // room) for chunk, room in rooms.items() if room > 0}
     if not passes or min(passes.values()) > MAX_PASSES:
@@ -102,9 +109,12 @@ def _groups(weights: Mapping[str, Tensor], block: int, room: int) -> Iterator[li
 class _Surgeon:
     """One pruning event: scores, then updates from the same estimate, kept or made again."""
 
-    def __init__(self, weights: Weights, statistics: Statistics, options: ObertOptions) -> None:
+    def __init__(
+        self, weights: Weights, statistics: Statistics, options: ObertOptions, count: int
+    ) -> None:
         self.weights, self.statistics, self.options = weights, statistics, options
-        self.chunk, self.groups = plan_passes(weights, options)
+        self.count = count
+        self.chunk, self.groups = plan_passes(weights, options, count)
         self.kept: InverseFisher | None = None
 
     def saliency(self) -> Saliency:
@@ -128,14 +138,14 @@ class _Surgeon:
         used = state_bytes(sum(p.blocks(options.block) for p in group), options.block, self.chunk)
         settings = FisherSettings(
             options.block,
-            options.gradients,
+            self.count,
             options.dampening,
             self.chunk,
             spare=options.fisher_bytes - used,
         )
         gradients = self.statistics.gradients(
             names,
-            options.gradients,
+            self.count,
             options.gradient_batch,
             train=options.gradient_mode == "train",
         )
