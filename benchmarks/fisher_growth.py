@@ -1,16 +1,25 @@
-"""How the cost of the Fisher inverse grows with B, and what few gradients cost."""
+"""How the cost of the Fisher inverse grows with B, and what few gradients cost. CPU seconds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import torch
 from fisher_support import Gradient, timed
 from torch import Tensor
 
-from smc_bench.engine.fisher import Algebra, Estimate, FisherSettings, Piece, Spare
+from smc_bench.engine.fisher import (
+    Algebra,
+    Estimate,
+    FisherSettings,
+    Piece,
+    Spare,
+    inverse_fisher,
+    state_bytes,
+)
 from smc_bench.engine.fisher_algebra import invert_sum, rank_one_update, woodbury_update
 
 BLOCK, RECIPE_COUNT, DAMPENING = 50, 1024, 1e-7
@@ -39,9 +48,9 @@ def growth(gradients: list[Gradient]) -> Iterator[dict[str, float]]:
                 wide = Estimate(Piece(name, 0, size), settings, Spare(0), torch.device("cpu"))
                 wide.state = wide.state.double()
                 row["float64: ms per gradient"] = timed(partial(feed, wide), 2) / len(chunk) * 1e3
-            start = time.perf_counter()
+            start = time.process_time()
             estimate.finish()
-            row[f"{algebra}: s at the end"] = time.perf_counter() - start
+            row[f"{algebra}: s at the end"] = time.process_time() - start
         yield row
 
 
@@ -72,3 +81,24 @@ def few_gradients(gradients: list[Gradient]) -> Iterator[dict[str, float]]:
             "accumulate: s": timed(by_sum, 2),
             "recursion: s": timed(lambda: by_update(rank_one_update), 2),
         }
+
+
+def memory(weights: dict[str, Tensor], gradients: list[Gradient]) -> dict[str, float] | None:
+    """Peak of our path beyond what is there before (Linux), and what state_bytes says."""
+    sizes = {name: w.numel() for name, w in weights.items()}
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    try:
+        reset.write_text("5")
+        before = int(status.read_text().split("VmRSS:")[1].split()[0])
+    except OSError:
+        return None
+    settings = FisherSettings(BLOCK, 32, DAMPENING)
+    pieces = [Piece(name, 0, size) for name, size in sizes.items()]
+    inverse_fisher(pieces, (gradients[i % len(gradients)] for i in range(32)), settings)
+    peak = int(status.read_text().split("VmHWM:")[1].split()[0])
+    blocks = sum(-(-size // BLOCK) for size in sizes.values())
+    said = state_bytes(blocks, BLOCK, 32) - 4 * sum(sizes.values())
+    return {
+        "peak GB": (peak - before) * 1024 / 1e9,
+        "state_bytes without a gradient GB": said / 1e9,
+    }
