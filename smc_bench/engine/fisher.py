@@ -139,14 +139,14 @@ def inverse_fisher(
         DivergedError: If a gradient is not finite, or F can't be inverted.
         ValueError: If the number of gradients is not ``settings.count``.
     """
-    spare = _Spare(settings.spare)
-    estimates: dict[Piece, _Estimate] = {}
+    spare = Spare(settings.spare)
+    estimates: dict[Piece, Estimate] = {}
     seen = 0
     for gradient in gradients:
         for piece in pieces:
             flat = piece.of(gradient[piece.name])
             if piece not in estimates:
-                estimates[piece] = _Estimate(piece, settings, spare, flat.device)
+                estimates[piece] = Estimate(piece, settings, spare, flat.device)
             mask = (masks or {}).get(piece.name)
             estimates[piece].add(flat, None if mask is None else piece.of(mask))
         seen += 1
@@ -189,7 +189,9 @@ def _scratch_blocks() -> int:
 
 
 @dataclass
-class _Spare:
+class Spare:
+    """Bytes that are left for float64, shared by the pieces of one estimate."""
+
     bytes: int
 
     def take(self, state: Tensor) -> bool:
@@ -200,12 +202,13 @@ class _Spare:
         return True
 
 
-class _Estimate:
+class Estimate:
     """F^-1 of one piece, fed gradient by gradient."""
 
     def __init__(
-        self, piece: Piece, settings: FisherSettings, spare: _Spare, device: torch.device
+        self, piece: Piece, settings: FisherSettings, spare: Spare, device: torch.device
     ) -> None:
+        """Make the state before the first gradient."""
         self.piece, self.settings, self.spare = piece, settings, spare
         self.algebra = _cheapest(settings) if settings.algebra == "auto" else settings.algebra
         block, count = settings.block, piece.blocks(settings.block)
@@ -217,7 +220,8 @@ class _Estimate:
             self.buffer = torch.zeros(settings.chunk, count * block, device=device)
             self.trace = torch.zeros(count, device=device)
 
-    def add(self, flat: Tensor, mask: Tensor | None) -> None:
+    def add(self, flat: Tensor, mask: Tensor | None = None) -> None:
+        """Take in one gradient of the piece, flat, multiplied by a mask where one is given."""
         if self.algebra == "diagonal":
             gradient = flat.float() if mask is None else flat.float() * mask
             self.state.view(-1).addcmul_(gradient, gradient)
@@ -229,6 +233,7 @@ class _Estimate:
             self._update()
 
     def finish(self) -> Tensor:
+        """F^-1, [n, B, B]; the estimate is used up."""
         if self.filled:
             self._update()
         if self.algebra == "diagonal":

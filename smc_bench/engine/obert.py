@@ -107,7 +107,10 @@ def _groups(weights: Mapping[str, Tensor], block: int, room: int) -> Iterator[li
 
 
 class _Surgeon:
-    """One pruning event: scores, then updates from the same estimate, kept or made again."""
+    """One pruning event: scores, then updates from the same estimates.
+
+    The last group's is kept in between; the others, if any, are made again.
+    """
 
     def __init__(
         self, weights: Weights, statistics: Statistics, options: ObertOptions, count: int
@@ -115,7 +118,7 @@ class _Surgeon:
         self.weights, self.statistics, self.options = weights, statistics, options
         self.count = count
         self.chunk, self.groups = plan_passes(weights, options, count)
-        self.kept: InverseFisher | None = None
+        self.kept: tuple[list[Piece], InverseFisher] | None = None
 
     def saliency(self) -> Saliency:
         found = {name: torch.empty_like(w, requires_grad=False) for name, w in self.weights.items()}
@@ -126,14 +129,17 @@ class _Surgeon:
     def compensate(self, masks: Masks) -> None:
         # Applied at the end: gradients of later groups are to be those of the same weights.
         changes: list[tuple[Piece, Tensor]] = []
-        for group in self.groups:
+        for group in reversed(self.groups):
             changes.extend(self._changes(group, masks))
         for piece, change in changes:
             flat = self.weights[piece.name].detach().view(-1)
             flat[piece.start : piece.stop] += change
-        self.kept = None
 
     def _fisher(self, group: list[Piece]) -> InverseFisher:
+        kept, self.kept = self.kept, None
+        if kept is not None and kept[0] is group:
+            return kept[1]
+        del kept  # there is room for one only
         options, names = self.options, list(dict.fromkeys(piece.name for piece in group))
         used = state_bytes(sum(p.blocks(options.block) for p in group), options.block, self.chunk)
         settings = FisherSettings(
@@ -157,11 +163,11 @@ class _Surgeon:
             weight, blocks = piece.of(self.weights[piece.name]), fisher.blocks[piece]
             values = saliency_of(weight, blocks, self.statistics.structure, self.options.eps)
             piece.of(found[piece.name]).copy_(values)
-        if len(self.groups) == 1 and self.options.update != "none":
-            self.kept = fisher
+        if self.options.update != "none":
+            self.kept = (group, fisher)
 
     def _changes(self, group: list[Piece], masks: Masks) -> Iterator[tuple[Piece, Tensor]]:
-        fisher = self.kept or self._fisher(group)
+        fisher = self._fisher(group)
         old, options = self.statistics.masks, self.options
         size = options.block
         if options.update == "independent":
