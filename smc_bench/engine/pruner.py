@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,14 +28,20 @@ class Pruner:
     """Masks of one model over the scope of one recipe."""
 
     def __init__(
-        self, model: Any, recipe: Recipe, timeline: Timeline, seed: int, objective: Objective
+        self,
+        model: Any,
+        recipe: Recipe,
+        timeline: Timeline,
+        seed: int,
+        objective: Objective,
+        tick: Callable[[int, int], None] = lambda done, count: None,
     ) -> None:
         """Map the model's components; everything is dense at first.
 
         Raises:
             ModelError: If a tensor's rows do not fit the recipe's structure.
         """
-        self.recipe, self.seed, self.objective = recipe, seed, objective
+        self.recipe, self.seed, self.objective, self.tick = recipe, seed, objective, tick
         self.parts = component_map(model)
         everything = dict(model.named_parameters())
         self.parameters: dict[str, nn.Parameter] = {
@@ -96,7 +102,7 @@ class Pruner:
             self.masks,
             self.recipe.structure,
             self.recipe.train.batch,
-            Probe(self.objective, self.seed, step),
+            Probe(self.objective, self.seed, step, self.tick),
         )
         found = scorer(self.parameters, statistics)
         return found if isinstance(found, Scored) else Scored(found)
