@@ -13,6 +13,7 @@ from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.live import Live
 from smc_bench.cli.plan import timeline_of
 from smc_bench.cli.report import write_report
+from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
@@ -48,6 +49,7 @@ def visible_gpus() -> tuple[str, ...]:
 @click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run.")
 @click.option("--report/--no-report", default=True, help="Write tables and plots at the end.")
+@slurm_options
 def command(
     session: Session,
     jobs: int | None,
@@ -57,17 +59,21 @@ def command(
     force: bool,
     dry_run: bool,
     report: bool,
+    slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
     loaded = session.load()
     gpus = visible_gpus()
     plan = session.plan(network=not dry_run, limit=limit)
     cells = select(plan, only)
-    _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
+    if slurm is None:
+        _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
         for cell in cells.values():
             click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
+    if slurm is not None:
+        sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
     session.store.check_writable()
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus)

@@ -70,6 +70,8 @@ class Record(_Stored):
     started: str
     finished: str
     provenance: dict[str, Any]
+    # Micro-batch and threads, and each time a lack of memory halved the former.
+    execution: dict[str, Any] = Field(default_factory=dict)
 
 
 class Failure(_Stored):
