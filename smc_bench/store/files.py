@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
 from smc_bench.errors import StoreError
+
+
+def _beside(path: Path) -> Path:
+    # Process ids are the same on many nodes of a cluster; random digits are not.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -18,7 +24,7 @@ def write_json(path: Path, content: Any) -> None:
         OSError: If the disk is full or the folder can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             json.dump(content, file, indent=1, sort_keys=True)
@@ -40,7 +46,7 @@ def create_json(path: Path, content: Any) -> bool:
         OSError: If the disk is full or the folder can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.new")
+    temporary = _beside(path)
     try:
         write_json(temporary, content)
         try:
