@@ -154,6 +154,9 @@ class RunCells:
             folder.write_failure(
                 Failure(type="killed", message=message, attempt=attempt, time=now())
             )
+            if attempt:
+                # Other machines see only the lease, and would believe it for minutes.
+                folder.end_attempt(attempt, "killed")
         return folder.state() == "done"
 
     def _stop_worker(self) -> None:
