@@ -23,6 +23,7 @@ from smc_bench.store.record import Failure
 from smc_bench.store.store import STALE_SECONDS, CellFolder, Store, now
 
 _POLL_SECONDS = 0.2
+_STUCK_STARTS = 3
 _ASKED_TO_STOP = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGUSR2, INTERRUPTED}
 
 
@@ -60,6 +61,7 @@ class RunCells:
         self.cells, self.results, self.cache, self.data_root = cells, results, cache, data_root
         self.execution, self.patient, self.grace, self.extra = execution, patient, grace, extra
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder: CellFolder | None = None
         self._told_to_stop = False
 
     def __call__(self) -> None:
@@ -74,9 +76,16 @@ class RunCells:
         if left:
             raise SlurmError(f"not done: {', '.join(left)}; smc-bench logs ID shows why")
 
-    def checkpoint(self) -> DelayedSubmission:
-        """Called by submitit on its signal: let the worker save, then start again from the disk."""
+    def checkpoint(self) -> DelayedSubmission | None:
+        """Called by submitit on its signal: let the worker save, then start again from the disk.
+
+        Returns:
+            What to start again, or None to give up: a cell that never gets a step further between
+            two signals would be started for ever.
+        """
         self._stop_worker()
+        if self._gives_up():
+            return None
         return DelayedSubmission(
             RunCells(
                 self.cells,
@@ -90,13 +99,26 @@ class RunCells:
             )
         )
 
+    def _gives_up(self) -> bool:
+        folder = self._folder
+        stuck = None if folder is None else folder.stuck_at(_STUCK_STARTS)
+        if folder is None or stuck is None:
+            return False
+        message = (
+            f"{_STUCK_STARTS} starts in a row were told to stop at step {stuck}, before one more "
+            "step: the time limit is too short for starting up (--time)"
+        )
+        attempt = folder.latest_attempt() or 0
+        folder.write_failure(Failure(type="timeout", message=message, attempt=attempt, time=now()))
+        return True
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         # The worker gets the same signal from SLURM, and saves.
         self._told_to_stop = True
 
     def _bring(self, relative: str) -> bool:
         """Bring one cell to its end; True if it has a record."""
-        folder = Store(Path(self.results)).folder(relative)
+        folder = self._folder = Store(Path(self.results)).folder(relative)
         while folder.state() != "done":
             release_if_over(folder)
             code = self._attempt(folder, relative)

@@ -13,6 +13,7 @@ FailureType = Literal[
     "diverged",
     "audit_failed",
     "killed",
+    "timeout",
     "missing_data",
     "disk_full",
     "invalid",

@@ -135,9 +135,23 @@ class CellFolder:
         return self.latest_attempt() == attempt
 
     def end_attempt(self, attempt: int, how: str) -> None:
-        """Note that an attempt has ended."""
+        """Note that an attempt has ended, and up to which step its work is saved."""
         lease = read_json(self.attempt_file(attempt)) or {}
-        write_json(self.attempt_file(attempt), {**lease, "ended": now(), "how": how})
+        newest = self.newest_checkpoint()
+        step = None if newest is None else _step_and_attempt(newest)[0]
+        ended = {"ended": now(), "how": how, "step": step}
+        write_json(self.attempt_file(attempt), {**lease, **ended})
+
+    def stuck_at(self, starts: int) -> int | None:
+        """The step at which the last ``starts`` attempts all were interrupted, if they were."""
+        newest = self.latest_attempt() or 0
+        if newest < starts:
+            return None
+        numbers = range(newest - starts + 1, newest + 1)
+        leases = [read_json(self.attempt_file(number)) or {} for number in numbers]
+        steps = {lease.get("step") or 0 for lease in leases}
+        interrupted = all(lease.get("how") == "interrupted" for lease in leases)
+        return steps.pop() if interrupted and len(steps) == 1 else None
 
     def newest_checkpoint(self, attempt: int | None = None) -> Path | None:
         """The complete checkpoint with the most steps, of any attempt.

@@ -20,7 +20,7 @@ from smc_bench.store.store import CellFolder, Store
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "scripts" / "slurm-cluster.sh"
-PATIENCE = 240.0  # a limit against hanging, in seconds; no test passes or fails by how fast it is
+PATIENCE = 600.0  # a limit against hanging, in seconds; no test passes or fails by how fast it is
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,8 @@ def cluster() -> Iterator[Cluster]:
     subprocess.run(["bash", str(SCRIPT), "start"], check=True, timeout=300)
     os.environ["SLURM_CONF"] = str(root / "etc" / "slurm.conf")
     yield Cluster(root)
-    subprocess.run(["bash", str(SCRIPT), "stop"], check=True, timeout=120)
+    if os.environ.get("SMC_BENCH_KEEP_SLURM") != "1":
+        subprocess.run(["bash", str(SCRIPT), "stop"], check=True, timeout=120)
 
 
 def wait_for(what: str, condition: Callable[[], Any]) -> Any:
@@ -149,14 +150,14 @@ class Bench:
             lambda: not mine & set(cluster.ask("squeue", "-h", "-r", "-o", "%i").split()),
         )
 
-    def freeze(self, cell: CellFolder, attempt: int = 1) -> int:
-        """Stop an attempt that has a checkpoint; its worker's process id."""
+    def freeze(self, cell: CellFolder, attempt: int | None = None) -> int:
+        """Stop the newest (or the given) attempt once it has a checkpoint; its process id."""
 
         def stopped() -> int | None:
-            steps = list(cell.path.glob(f"checkpoints/{attempt:03d}/step-*"))
-            if not steps:
+            number = attempt or cell.latest_attempt()
+            if number is None or not list(cell.path.glob(f"checkpoints/{number:03d}/step-*")):
                 return None
-            pid = int(json.loads(cell.attempt_file(attempt).read_text())["pid"])
+            pid = int(json.loads(cell.attempt_file(number).read_text())["pid"])
             os.kill(pid, signal.SIGSTOP)
             return pid
 
@@ -177,13 +178,17 @@ def check_record(cell: CellFolder) -> dict[str, Any]:
 
 
 @pytest.fixture
-def bench(suite_file: Path, mirror: Path, tmp_path: Path) -> Bench:
+def bench(suite_file: Path, mirror: Path, tmp_path: Path, cluster: Cluster) -> Iterator[Bench]:
     """Short cells that save every 0.2 s of training, some of them long enough to be caught."""
     text = suite_file.read_text().replace("sparsity: [0.5]", "sparsity: [0.5, 0.6, 0.7]")
     text = text.replace("seeds: [1]", "seeds: [1, 2]")
     text += "slurm: {time: 10min, mem: 1GB, signal_before: 30s}\n"
     suite_file.write_text(text + "execution: {checkpoint_every: 0.2s}\n")
-    return Bench(suite_file, mirror, tmp_path / "results")
+    yield Bench(suite_file, mirror, tmp_path / "results")
+    # What a failed test left behind must not sit in the next one's way.
+    for job in cluster.ask("squeue", "-h", "-o", "%A").split():
+        subprocess.run(["scancel", job], check=False)
+    wait_for("an empty queue", lambda: not cluster.ask("squeue", "-h", "-o", "%A"))
 
 
 @pytest.fixture

@@ -136,6 +136,34 @@ def test_checkpoint_lets_the_worker_save_and_carries_no_state(job: Any, tmp_path
     assert function._process is None
 
 
+def test_a_cell_that_never_gets_further_is_given_up(job: Any, tmp_path: Path) -> None:
+    run = job(cell=SUCCEED)
+    run._folder = cell = folder(tmp_path, "cell")
+    for number in (1, 2, 3):
+        assert run.checkpoint() is not None
+        assert cell.claim() == number
+        step = cell.path / "checkpoints" / f"{number:03d}" / ".step-00000005"
+        step.mkdir(parents=True)
+        cell.commit_checkpoint(step)
+        cell.end_attempt(number, "interrupted")
+    assert run.checkpoint() is None
+    failure = cell.failure()
+    assert failure is not None
+    assert (failure.type, "at step 5" in failure.message) == ("timeout", True)
+
+
+def test_progress_between_signals_is_no_reason_to_give_up(job: Any, tmp_path: Path) -> None:
+    run = job(cell=SUCCEED)
+    run._folder = cell = folder(tmp_path, "cell")
+    for number in (1, 2, 3, 4):
+        assert cell.claim() == number
+        step = cell.path / "checkpoints" / f"{number:03d}" / f".step-{number:08d}"
+        step.mkdir(parents=True)
+        cell.commit_checkpoint(step)
+        cell.end_attempt(number, "interrupted")
+        assert run.checkpoint() is not None
+
+
 def test_someone_elses_cell_is_left_to_them_unless_a_teacher(
     job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
