@@ -6,6 +6,7 @@ import fnmatch
 import io
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from smc_bench.errors import StoreError
@@ -61,7 +62,8 @@ def write_bundle(path: Path, suite: Suite, roots: Roots, lock: Lock) -> list[str
     except OSError as error:
         raise StoreError(f"{path}: the bundle can't be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return [*texts, *sorted(members)]
 
 

@@ -45,7 +45,8 @@ def test_bundle_names_what_is_missing(suite_file: Path, mirror: Path, tmp_path: 
     command = [sys.executable, "-m", "smc_bench", *words, "--bundle", str(tmp_path / "b.tar")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
+    assert "\nerror: " in done.stderr
+    assert "train" in done.stderr
     assert not (tmp_path / "b.tar").exists()
 
 
