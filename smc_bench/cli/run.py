@@ -15,6 +15,7 @@ from smc_bench.cli.plan import timeline_of
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
+from smc_bench.dispatch.retry import spare_memory
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.only import select
@@ -75,6 +76,8 @@ def command(
     if slurm is not None:
         sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
     session.store.check_writable()
+    if retry:
+        spare_memory(session.store, cells.values(), loaded.suite.execution)
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus)
     pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)

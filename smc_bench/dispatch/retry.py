@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from smc_bench.engine.recipe import Execution
 from smc_bench.store.files import read_json, write_json
-from smc_bench.store.store import CellFolder, now
+from smc_bench.store.store import CellFolder, Store, now
 from smc_bench.suite.cell import Cell
+
+
+def spare_memory(store: Store, cells: Iterable[Cell], execution: Execution) -> None:
+    """Halve the micro-batch of those cells whose last failure was a lack of memory."""
+    for cell in cells:
+        folder = store.folder(cell.folder)
+        failure = folder.failure()
+        if failure is not None and failure.type == "out_of_memory" and folder.state() != "done":
+            halve_micro_batch(folder, cell, execution)
 
 
 def halve_micro_batch(folder: CellFolder, cell: Cell, execution: Execution) -> int:

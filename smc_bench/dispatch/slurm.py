@@ -16,7 +16,7 @@ from submitit.core.utils import FailedJobError
 
 from smc_bench.dispatch import slurm_queue
 from smc_bench.dispatch.launch import PACKAGE_PARENT
-from smc_bench.dispatch.retry import halve_micro_batch
+from smc_bench.dispatch.retry import spare_memory
 from smc_bench.dispatch.slurm_job import RunCells
 from smc_bench.dispatch.slurm_jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm_options import JobSettings, SlurmOptions
@@ -103,7 +103,7 @@ class Submitter:
             again = self._again(cells, seen, retry)
             choice = choose(cells, seen.states, again)
             if retry:
-                self._spare_memory(choice.needed)
+                spare_memory(self.store, choice.needed, self.execution)
             report = Report(failed=choice.failed, blocked=choice.blocked)
             found = batches(
                 choice, seen.states, self.options, self.steps, slurm_queue.max_array_size()
@@ -134,13 +134,6 @@ class Submitter:
                 if retry or (failure is not None and failure.type in TRANSIENT):
                     found.add(key)
         return found
-
-    def _spare_memory(self, cells: list[Cell]) -> None:
-        for cell in cells:
-            folder = self.store.folder(cell.folder)
-            failure = folder.failure()
-            if failure is not None and failure.type == "out_of_memory":
-                halve_micro_batch(folder, cell, self.execution)
 
     def _room(self) -> int | None:
         limits = (self.options.max_submit, slurm_queue.max_submit())
