@@ -78,22 +78,27 @@ class Round:
         with (self.results / "runner.log").open("ab") as log:
             return subprocess.Popen(self.command, cwd=PROJECT, stdout=log, stderr=log)
 
-    def workers(self) -> list[int]:
-        """Process ids of attempts that have not said that they ended."""
+    def workers(self) -> list[tuple[int, str]]:
+        """Process ids of attempts that have not said that they ended, and how far they are."""
         found = []
         for path in self.results.glob("cells/*/*/attempts/[0-9]*.json"):
             lease = json.loads(path.read_text())
             if "ended" not in lease and _runs(lease["pid"]):
-                found.append(int(lease["pid"]))
+                saved = list(path.parents[1].glob(f"checkpoints/{path.stem}/step-*"))
+                where = "with a checkpoint" if saved else "before its first checkpoint"
+                found.append((int(lease["pid"]), f"worker {where}"))
         return found
 
-    def disturb(self, chance: random.Random, left: int, tally: Tally, longest: float) -> int:
-        """Run to the end of all cells; the number of kills."""
+    def disturb(
+        self, chance: random.Random, left: int, until: float, tally: Tally, longest: float
+    ) -> int:
+        """Run to the end of all cells, undisturbed once ``until`` is past; the number of kills."""
         kills = 0
         while True:
             runner = self.start()
             while runner.poll() is None:
-                if kills >= left or self._wait(runner, chance.uniform(0.0, longest)):
+                enough = kills >= left or time.monotonic() > until
+                if enough or self._wait(runner, chance.uniform(0.0, longest)):
                     runner.wait()
                     break
                 kills += self._kill(runner, chance, tally)
@@ -120,11 +125,12 @@ class Round:
             return 1
         if not workers:
             return 0
+        pid, what = chance.choice(workers)
         try:
-            os.kill(chance.choice(workers), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             return 0
-        tally.kills["worker"] += 1
+        tally.kills[what] += 1
         return 1
 
     def _watch(self, tally: Tally) -> None:
@@ -204,6 +210,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of a cell")
+    parser.add_argument("--minutes", type=float, default=600.0, help="no kill after so long")
     parser.add_argument("--longest", type=float, default=4.0, help="longest wait for a kill, s")
     given = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -219,10 +226,12 @@ def main() -> int:
         if calm.start().wait() != 0:
             print((root / "calm" / "runner.log").read_text(), file=sys.stderr)
             return 1
-        while tally.kills.total() < given.kills and not tally.wrong:
+        until = time.monotonic() + given.minutes * 60.0
+        while tally.kills.total() < given.kills and time.monotonic() < until and not tally.wrong:
             folder = root / f"round-{tally.rounds}"
             here = Round(folder, suite, root / "mirror", given.jobs)
-            here.disturb(chance, given.kills - tally.kills.total(), tally, given.longest)
+            left = given.kills - tally.kills.total()
+            here.disturb(chance, left, until, tally, given.longest)
             here.check(calm.hashes(), tally)
             tally.rounds += 1
             print(f"{tally.kills.total()} kills, {tally.rounds} rounds", file=sys.stderr)

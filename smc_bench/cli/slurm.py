@@ -156,7 +156,8 @@ def _submit_more(submitter: Submitter, cells: dict[str, Cell], seen: Observation
     except SlurmError as error:
         say(str(error))
         return 1
-    return report.held_back
+    # A refusal is worth another try only while other jobs of ours may make room.
+    return 0 if report.refused else report.held_back
 
 
 def _line(session: Session, cells: dict[str, Cell], seen: Observation, before: str) -> str:

@@ -73,3 +73,13 @@ def test_cancel(suite_file: Path, mirror: Path, tmp_path: Path, fake_slurm: Fake
     assert "cancelled 3 jobs" in smc("cancel", *where).stderr
     assert "no cell is in the queue" in smc("cancel", *where).stderr
     assert "3 submitted now" in smc("run", *where, "--slurm").stderr
+
+
+def test_wait_ends_when_slurm_refuses_everything(
+    suite_file: Path, mirror: Path, tmp_path: Path, fake_slurm: FakeSlurm
+) -> None:
+    fake_slurm.site(accepts=0)
+    where = (suite_file, "--results", tmp_path / "results", "--data-root", mirror)
+    done = smc("run", *where, "--slurm", "--wait", code=1)
+    assert "refused by SLURM: sbatch refused 1 jobs: QOSMaxSubmitJobPerUserLimit" in done.stderr
+    assert "0 of 3 cells done" in done.stderr
