@@ -14,6 +14,7 @@ import click
 
 from smc_bench.dispatch.pins import SourcePins
 from smc_bench.errors import SmcBenchError
+from smc_bench.plugins import load_plugins
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan, expand
@@ -32,6 +33,7 @@ class Session:
     settings: tuple[str, ...]
     roots: Roots
     store: Store
+    include: tuple[Path, ...] = ()
 
     def load(self) -> LoadedSuite:
         """The suite under the profile asked for."""
@@ -47,6 +49,14 @@ class Session:
         return expand(self.load(), pins, limit)
 
 
+include_option = click.option(
+    "--include",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Python file with tasks or scorers of your own (docs/extend.md).",
+)
+
+
 def suite_command(function: Command) -> Command:
     """Options of every verb that takes a suite; hands the verb a Session."""
 
@@ -58,10 +68,12 @@ def suite_command(function: Command) -> Command:
         results: Path,
         data_root: Path | None,
         cache: Path | None,
+        include: tuple[Path, ...],
         **rest: Any,
     ) -> Any:
+        load_plugins(include)
         roots = Roots.from_environment(data_root, cache)
-        session = Session(suite, profile, settings, roots, Store(results))
+        session = Session(suite, profile, settings, roots, Store(results), include)
         return function(session, **rest)
 
     options = (
@@ -87,6 +99,7 @@ def suite_command(function: Command) -> Command:
         click.option(
             "--cache", type=click.Path(path_type=Path), help="Cache of wheels and fetched rows."
         ),
+        include_option,
     )
     for option in reversed(options):
         call = option(call)

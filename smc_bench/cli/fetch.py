@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -10,6 +11,24 @@ from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.dispatch.bundle import write_bundle
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
+
+
+def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Bring weights and rows of a suite to this machine, checked against their pins.
+
+    Raises:
+        MissingDataError: If something is nowhere to be had.
+        CorruptDataError: If something is not what its pin says.
+    """
+    suite, lock = session.load().suite, session.lock()
+    reference = weights.ModelRef.parse(suite.model)
+    pin = weights.fetch(reference, session.roots, lock)
+    tell(f"model {suite.model}: {pin.identity}")
+    for entry in suite.tasks:
+        spec, task = task_settings(entry)
+        for split in dict.fromkeys((task.train_split, *task.eval_splits)):
+            found = rows.fetch(spec, task.config, split, session.roots, lock)
+            tell(f"{spec.name}/{task.config}/{split}: {found.identity}")
 
 
 @click.command("fetch")
@@ -21,16 +40,8 @@ from smc_bench.suite.expand import task_settings
 )
 def command(session: Session, bundle: Path | None) -> None:
     """Fetch and pin everything that a suite reads."""
-    suite, lock = session.load().suite, session.lock()
     session.store.check_writable()
-    reference = weights.ModelRef.parse(suite.model)
-    pin = weights.fetch(reference, session.roots, lock)
-    say(f"model {suite.model}: {pin.identity}")
-    for entry in suite.tasks:
-        spec, task = task_settings(entry)
-        for split in dict.fromkeys((task.train_split, *task.eval_splits)):
-            found = rows.fetch(spec, task.config, split, session.roots, lock)
-            say(f"{spec.name}/{task.config}/{split}: {found.identity}")
+    fetch_inputs(session, say)
     if bundle is not None:
-        members = write_bundle(bundle, suite, session.roots, lock)
+        members = write_bundle(bundle, session.load().suite, session.roots, session.lock())
         say(f"{bundle}: {len(members)} files; README.txt in it says how to run from it")

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import json_option, print_json
+from smc_bench.cli.common import include_option, json_option, print_json
 from smc_bench.engine.scorer_specs import SCORERS
+from smc_bench.plugins import load_plugins
 from smc_bench.suite.load import shipped_recipes
 from smc_bench.tasks.specs import SPECS
 
 
 @click.command("list")
 @json_option
-def command(as_json: bool) -> None:
+@include_option
+def command(as_json: bool, include: tuple[Path, ...]) -> None:
     """List tasks, scorers, recipes and suites."""
+    load_plugins(include)
     recipes = sorted({p.stem for folder in shipped_recipes() for p in folder.glob("*.yaml")})
     content = {
         "tasks": {name: f"{', '.join(s.metrics)}; {s.source}" for name, s in sorted(SPECS.items())},

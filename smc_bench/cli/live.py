@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from smc_bench.cli.plan import timeline_of
 from smc_bench.dispatch.local import LocalPool
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.length import timeline_of
 
 
 def last_line(path: Path) -> dict[str, Any]:
@@ -68,14 +68,18 @@ class Live:
         taken = float(sum(self.steps[key] for key in finished))
         left = sum(steps for key, steps in self.steps.items() if key not in pool.outcome.done)
         for worker in pool.workers:
-            now = last_line(pool.store.folder(worker.cell.folder).path / "train.jsonl")
-            if now.get("phase") == "train":
-                share = now["step"] / now["total"] * self.steps[worker.cell.id]
-                taken, left = taken + share, left - int(share)
+            done = self._steps_done(worker.cell, pool.store.folder(worker.cell.folder))
+            taken, left = taken + done, left - int(done)
         elapsed = time.monotonic() - self.started
         if taken < 5:
             return "time left unknown"
         return f"about {elapsed / taken * left / 60:.1f} min left"
+
+    def _steps_done(self, cell: Cell, folder: CellFolder) -> float:
+        now, steps = last_line(folder.path / "train.jsonl"), self.steps[cell.id]
+        if now.get("phase") == "train":
+            return float(now["step"] / max(1, now["total"]) * steps)
+        return float(steps) if now.get("phase") == "evaluate" else 0.0
 
     def _print(self, text: str) -> None:
         if sys.stderr.isatty():

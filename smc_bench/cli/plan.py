@@ -8,24 +8,8 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
 from smc_bench.engine.lr_schedule import learning_rate
-from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
-from smc_bench.errors import SuiteError
-from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
-from smc_bench.tasks.specs import SPECS
-
-
-def timeline_of(cell: Cell) -> Timeline:
-    """A cell's timeline by the task's nominal number of rows (windows may make it longer).
-
-    Raises:
-        SuiteError: If the schedule does not fit the length of training.
-    """
-    rows = min(SPECS[cell.task.name].train_rows, cell.recipe.train.rows or 2**60)
-    try:
-        return build_timeline(cell.recipe, cell.sparsity, rows)
-    except ValueError as error:
-        raise SuiteError(f"{cell.slug}: {error}") from None
+from smc_bench.suite.length import timeline_of
 
 
 @click.command("plan")
@@ -83,7 +67,7 @@ def _draw(plan: Plan) -> None:
             continue
         seen.add((entry.arm, entry.target))
         timeline = timeline_of(entry.cell)
-        points = [int(i * (timeline.total_steps - 1) / 59) for i in range(60)]
+        points = [int(i * max(0, timeline.total_steps - 1) / 59) for i in range(60)]
         rates = [learning_rate(entry.cell.recipe, timeline, step) for step in points]
         levels = [timeline.sparsity_at(step) for step in points]
         click.echo(f"\n{entry.arm}, target {entry.target:g}, {timeline.total_steps} steps")

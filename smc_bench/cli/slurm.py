@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from smc_bench.cli.common import Command, Session, say
+from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import describe
-from smc_bench.cli.plan import timeline_of
 from smc_bench.dispatch.offline import missing
 from smc_bench.dispatch.slurm import Report, Submitter
 from smc_bench.dispatch.slurm_options import from_command_line, merged, named_cluster
@@ -21,6 +21,7 @@ from smc_bench.dispatch.slurm_states import Observation, observe
 from smc_bench.errors import MissingDataError, SlurmError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
+from smc_bench.suite.length import timeline_of
 from smc_bench.suite.slurm_section import SlurmSection
 
 _POLL_SECONDS = 5.0
@@ -87,12 +88,18 @@ def run_on_slurm(
 ) -> int:
     """Submit what is missing, and follow it if asked; the exit code."""
     options = merged(plan, named_cluster(request.cluster), request.section)
+    session.store.check_writable()
+    # Here, where there may be a network; then what compute nodes would miss is said.
+    fetch_inputs(session)
     lacking = missing(plan.loaded.suite, session.roots, session.lock())
     if lacking:
         raise MissingDataError("nothing was submitted: " + "\n".join(lacking))
-    session.store.check_writable()
     steps = {key: timeline_of(cell).total_steps for key, cell in cells.items()}
-    submitter = Submitter(session.store, session.roots, plan.loaded.suite.execution, options, steps)
+    plugins = tuple(
+        word for path in session.include for word in ("--include", str(path.absolute()))
+    )
+    execution = plan.loaded.suite.execution
+    submitter = Submitter(session.store, session.roots, execution, options, steps, plugins)
     report, seen = submitter.submit(cells, retry=retry, force=force)
     _tell(report, seen, cells)
     if request.wait:

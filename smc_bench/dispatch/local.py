@@ -23,12 +23,13 @@ _GRACE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Options:
-    """How the pool runs: workers at once, GPUs to share out, whether failed cells are retried."""
+    """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers."""
 
     jobs: int = 1
     retry: bool = False
     force: bool = False
     gpus: tuple[str, ...] = ()
+    include: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -106,18 +107,26 @@ class LocalPool:
         return False
 
     def _start_ready(self) -> None:
+        # Someone else may have finished what was left.
+        self.waiting = [cell for cell in self.waiting if not self._settled(cell)]
+        ready: list[Cell] = []
         for cell in list(self.waiting):
-            if self._stopping or len(self.workers) >= self.options.jobs:
-                return
             reason = self._not_ready(cell)
             if reason == "":
-                self.waiting.remove(cell)
-                self._start(cell)
+                ready.append(cell)
             elif reason is not None:
                 self.waiting.remove(cell)
                 self.outcome.blocked[cell.id] = reason
-        # Someone else may have finished what was left.
-        self.waiting = [cell for cell in self.waiting if not self._settled(cell)]
+        threads = self._threads(len(ready))
+        for cell in ready[: self.options.jobs - len(self.workers)]:
+            if not self._stopping:
+                self.waiting.remove(cell)
+                self._start(cell, threads)
+
+    def _threads(self, ready: int) -> int:
+        """Threads of a cell that starts now: cores over the cells that will run beside it."""
+        at_once = min(self.options.jobs, len(self.workers) + ready)
+        return max(1, (os.cpu_count() or 1) // max(1, at_once))
 
     def _not_ready(self, cell: Cell) -> str | None:
         """Empty if it can start, None to wait, else why it never will."""
@@ -131,7 +140,7 @@ class LocalPool:
         teacher = self.store.by_id(cell.teacher)
         return "" if teacher is not None and teacher.state() == "done" else None
 
-    def _start(self, cell: Cell) -> None:
+    def _start(self, cell: Cell, threads: int) -> None:
         folder = self._folder(cell)
         folder.create(cell.model_dump(mode="json"))
         slot = min(set(range(self.options.jobs)) - {worker.slot for worker in self.workers})
@@ -141,6 +150,8 @@ class LocalPool:
         command += ["--execution", self.execution.model_dump_json()]
         if self.roots.data is not None:
             command += ["--data-root", str(self.roots.data)]
+        for path in self.options.include:
+            command += ["--include", str(path.absolute())]
         self._tried.add(cell.id)
         with (folder.path / "worker.log").open("ab") as log:
             process = subprocess.Popen(
@@ -148,14 +159,13 @@ class LocalPool:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment(slot),
+                env=self._environment(slot, threads),
                 # A Ctrl-C at the terminal reaches only the runner, which then asks the workers.
                 start_new_session=True,
             )
         self.workers.append(_Worker(cell, process, slot))
 
-    def _environment(self, slot: int) -> dict[str, str]:
-        threads = max(1, (os.cpu_count() or 1) // self.options.jobs)
+    def _environment(self, slot: int, threads: int) -> dict[str, str]:
         environment = {
             **os.environ,
             # Workers that spin for each other's cores are many times slower than passive ones.

@@ -17,7 +17,8 @@ from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.run_context import FolderContext
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
-from smc_bench.errors import Interrupted, StoreError
+from smc_bench.errors import Interrupted, SmcBenchError
+from smc_bench.plugins import load_plugins
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.files import read_json, write_json
 from smc_bench.store.provenance import provenance
@@ -37,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
+    parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
     given = parser.parse_args(arguments)
+    load_plugins(given.include)
     store = Store(given.results)
     roots = Roots.from_environment(given.data_root, given.cache)
     execution = Execution.model_validate_json(given.execution)
@@ -146,6 +149,6 @@ def _record(
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (StoreError, OSError) as problem:
+    except (SmcBenchError, OSError) as problem:
         print(problem, file=sys.stderr)
         sys.exit(FAILED)

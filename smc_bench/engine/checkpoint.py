@@ -37,7 +37,7 @@ def save_checkpoint(
         numbers: Everything else, as JSON (step, events so far, loss scale).
     """
     tensors = {f"model/{name}": t.contiguous() for name, t in model.state_dict().items()}
-    tensors |= {f"mask/{name}": mask for name, mask in pruner.masks.items()}
+    tensors |= {f"pruner/{name}": tensor for name, tensor in pruner.state().items()}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parameter, state in optimizer.state.items():
         for moment in _MOMENTS:
@@ -56,7 +56,8 @@ def load_checkpoint(
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = tensor
     model.load_state_dict(groups["model"])
-    pruner.restore({name: mask.bool() for name, mask in groups.get("mask", {}).items()})
+    numbers: dict[str, Any] = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+    pruner.load(groups.get("pruner", {}), float(numbers["reached"]))
     for name, parameter in model.named_parameters():
         if name in groups.get("exp_avg", {}):
             state = {moment: groups[moment][name] for moment in _MOMENTS}
@@ -65,5 +66,4 @@ def load_checkpoint(
             step_device = parameter.device if optimizer.defaults.get("fused") else "cpu"
             state["step"] = state["step"].to(step_device)
             optimizer.state[parameter] = state
-    numbers: dict[str, Any] = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
     return numbers

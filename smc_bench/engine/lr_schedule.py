@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 
 from smc_bench.engine.durations import to_steps
 from smc_bench.engine.recipe import ConstantLR, LinearLR, Recipe, RewindLR
@@ -37,8 +38,12 @@ def learning_rate(recipe: Recipe, timeline: Timeline, step: int) -> float:
 
     Warm-up rises linearly: the first of w warm-up steps takes 1/w of the peak (as in fairseq, so
     that no step is taken at rate 0). Linear decay is that of transformers: at step s of n it is
-    floor + (peak - floor)(n - s)/(n - w).
+    floor + (peak - floor)(n - s)/(n - w). Where training goes in rounds, each is a training of its
+    own.
     """
+    if timeline.round_steps is not None:
+        step %= timeline.round_steps
+        timeline = replace(timeline, total_steps=timeline.round_steps, events=(), round_steps=None)
     schedule = recipe.lr_schedule
     warmup = to_steps(schedule.warmup, timeline.steps_per_epoch, timeline.total_steps)
     if step < warmup:

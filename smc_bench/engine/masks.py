@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from smc_bench.engine.recipe import Threshold
+from smc_bench.engine.structure import group_size, kept_of
 from smc_bench.errors import DivergedError
 
 Masks = dict[str, Tensor]
@@ -36,32 +37,74 @@ def lowest(saliency: Tensor, count: int) -> tuple[Tensor, float]:
     return below, float(threshold)
 
 
+def row_losers(saliency: Tensor, sparsity: float) -> Tensor:
+    """True for the least salient share of each row; ties go to the first ones."""
+    order = saliency.argsort(dim=-1, stable=True)
+    losers = torch.zeros_like(saliency, dtype=torch.bool)
+    return losers.scatter_(-1, order[..., : pruned_count(saliency.shape[-1], sparsity)], True)
+
+
+def pattern_losers(saliency: Tensor, structure: str) -> Tensor:
+    """True for the M - N least salient of each M weights of a row; ties go to the first ones.
+
+    Args:
+        saliency: (rows, columns), columns a multiple of M.
+        structure: ``N:M``.
+    """
+    pattern = kept_of(structure)
+    assert pattern is not None
+    kept, size = pattern
+    groups = saliency.reshape(-1, size)
+    order = groups.argsort(dim=-1, stable=True)
+    losers = torch.zeros_like(groups, dtype=torch.bool)
+    return losers.scatter_(1, order[:, : size - kept], True).reshape(saliency.shape)
+
+
 def tighten(
     saliency: Mapping[str, Tensor],
     masks: Masks,
     sparsity: float,
-    threshold: Literal["global", "per_layer"] = "global",
+    threshold: Threshold = "global",
+    structure: str = "unstructured",
 ) -> Masks:
     """New masks at ``sparsity`` over all tensors given; what is pruned stays pruned.
 
     Args:
-        saliency: Saliency of each tensor in scope.
+        saliency: Saliency of each tensor in scope; for a structure, equal inside a group.
         masks: Current masks of the same tensors.
         sparsity: Share of all these weights to be pruned, at least the present share.
-        threshold: One threshold over all tensors, or the same sparsity in each.
+        threshold: One threshold over all tensors, the same sparsity in each tensor, or the same
+            in each row of each tensor (per output, as Wanda compares).
+        structure: ``unstructured``, ``block4`` (four weights of a row go together), or ``N:M`` (of
+            each M weights of a row the N most salient stay: ``sparsity`` must then be 1 - N/M).
 
     Raises:
         DivergedError: If a saliency is not a number.
     """
     ranked = {name: _ranked(name, saliency[name], masks[name]) for name in saliency}
+    if kept_of(structure) is not None:
+        return {name: ~pattern_losers(ranked[name], structure) for name in ranked}
+    size = group_size(structure)
+    # A group's members have one saliency: its first stands for all.
+    leaders = {name: values[..., ::size] for name, values in ranked.items()}
+    chosen = _least(leaders, sparsity, threshold)
+    return {name: ~losers.repeat_interleave(size, dim=-1) for name, losers in chosen.items()}
+
+
+def _least(
+    values: Mapping[str, Tensor], sparsity: float, threshold: Threshold
+) -> dict[str, Tensor]:
+    """True where a value is among the least ``sparsity`` of all, of its tensor or of its row."""
+    if threshold == "per_row":
+        return {name: row_losers(rows, sparsity) for name, rows in values.items()}
     if threshold == "per_layer":
         return {
-            name: ~lowest(flat, pruned_count(flat.numel(), sparsity))[0].view_as(masks[name])
-            for name, flat in ranked.items()
+            name: lowest(v.flatten(), pruned_count(v.numel(), sparsity))[0].view_as(v)
+            for name, v in values.items()
         }
-    everything = torch.cat(list(ranked.values()))
+    everything = torch.cat([v.flatten() for v in values.values()])
     chosen, _ = lowest(everything, pruned_count(everything.numel(), sparsity))
-    return _split(~chosen, masks)
+    return _split(chosen, values)
 
 
 def tighten_by_part(
@@ -72,25 +115,25 @@ def tighten_by_part(
     The threshold that leaves ``part`` (the encoder) at the target is applied to every tensor.
     """
     ranked = {name: _ranked(name, saliency[name], masks[name]) for name in saliency}
-    inside = torch.cat([ranked[name] for name in part])
+    inside = torch.cat([ranked[name].flatten() for name in part])
     chosen, limit = lowest(inside, pruned_count(inside.numel(), sparsity))
-    new = _split(~chosen, {name: masks[name] for name in part})
+    losers = _split(chosen, {name: masks[name] for name in part})
     for name in saliency:
-        if name not in new:
-            new[name] = (ranked[name] >= limit).view_as(masks[name])
-    return {name: new[name] for name in saliency}
+        if name not in losers:
+            losers[name] = ranked[name] < limit
+    return {name: ~losers[name] for name in saliency}
 
 
 def _ranked(name: str, saliency: Tensor, mask: Tensor) -> Tensor:
     if not bool(torch.isfinite(saliency).all()):
         raise DivergedError(f"the saliency of {name} is not finite: training has diverged")
-    return saliency.masked_fill(~mask, float("-inf")).flatten()
+    return saliency.masked_fill(~mask, float("-inf"))
 
 
-def _split(flat: Tensor, like: Mapping[str, Tensor]) -> Masks:
-    sizes = [mask.numel() for mask in like.values()]
+def _split(flat: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    sizes = [tensor.numel() for tensor in like.values()]
     parts = zip(like.items(), torch.split(flat, sizes), strict=True)
-    return {name: part.view_as(mask) for (name, mask), part in parts}
+    return {name: part.view(tensor.shape) for (name, tensor), part in parts}
 
 
 @torch.no_grad()

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from smc_bench.engine.durations import ClockTime, Duration, split_duration
+from smc_bench.engine.structure import checked, pattern_sparsity
 
 Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
+Threshold = Literal["global", "per_layer", "per_row"]
 
 
 class Strict(BaseModel):
@@ -62,11 +64,7 @@ class ScaledSchedule(Strict):
     @field_validator("start", "cycle")
     @classmethod
     def _not_a_share(cls, value: str) -> str:
-        if split_duration(value)[1] == "%":
-            raise ValueError(
-                "the length of training follows from this schedule: give ep or it, not %"
-            )
-        return value
+        return _absolute(value)
 
 
 class OneShotSchedule(Strict):
@@ -76,9 +74,34 @@ class OneShotSchedule(Strict):
     at: Duration = "0it"
 
 
+class RoundsSchedule(Strict):
+    """Iterative pruning: train a round, prune, go back to the start, again (arXiv 1803.03635).
+
+    Each pruning removes the share ``removes`` of the weights that are left (the last one less, so
+    that it ends on the target); then all weights but the pruned ones return to what they were
+    before training, the optimizer starts anew, and so does the learning rate, whose schedule spans
+    one round. SMC-Bench: 20 % a round, back to the pretrained weights (its script of LTH).
+    """
+
+    kind: Literal["rounds"] = "rounds"
+    removes: float = Field(0.2, gt=0.0, lt=1.0)
+    round: Duration
+
+    @field_validator("round")
+    @classmethod
+    def _not_a_share(cls, value: str) -> str:
+        return _absolute(value)
+
+
 SparsitySchedule = Annotated[
-    RampSchedule | ScaledSchedule | OneShotSchedule, Field(discriminator="kind")
+    RampSchedule | ScaledSchedule | OneShotSchedule | RoundsSchedule, Field(discriminator="kind")
 ]
+
+
+def _absolute(value: str) -> str:
+    if split_duration(value)[1] == "%":
+        raise ValueError("the length of training follows from this schedule: give ep or it, not %")
+    return value
 
 
 class LinearLR(Strict):
@@ -158,14 +181,34 @@ class Evaluation(Strict):
     rows: int | None = Field(None, ge=1)
 
 
+class Regrowth(Strict):
+    """RigL: weights are dropped and others grown at a constant count (arXiv 1911.11134, alg. 1).
+
+    Every ``every`` up to ``until``, in each tensor the share rate/2 (1 + cos(pi t/T)) of the
+    weights that stay is dropped by magnitude and as many are grown by the gradient's, from zero,
+    T being ``until``. The defaults are SMC-Bench's: rate 0.5, decay over all of training.
+    """
+
+    every: Duration = "500it"
+    rate: float = Field(0.5, gt=0.0, lt=1.0)
+    until: Duration = "100%"
+
+
 class Recipe(Strict):
-    """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense."""
+    """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense.
+
+    ``recomputations`` splits each pruning event into so many equal parts, each scored anew
+    (sparseml ``num_recomputations``).
+    """
 
     scope: tuple[Component, ...] = ("encoder",)
     sparsity_over: Literal["scope", "encoder", "encoder_zeros"] = "scope"
     scorer: str = "magnitude"
     scorer_options: dict[str, Any] = Field(default_factory=dict)
-    threshold: Literal["global", "per_layer"] = "global"
+    threshold: Threshold = "global"
+    structure: Annotated[str, AfterValidator(checked)] = "unstructured"
+    recomputations: int = Field(1, ge=1)
+    regrowth: Regrowth | None = None
     sparsity_schedule: SparsitySchedule | None = None
     lr_schedule: LRSchedule
     distillation: Distillation | None = None
@@ -181,23 +224,42 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        scaled = self.sparsity_schedule is not None and self.sparsity_schedule.kind == "scaled"
-        if scaled != (self.train.duration == "scaled"):
+        schedule = self.sparsity_schedule
+        sets_length = schedule is not None and schedule.kind in {"scaled", "rounds"}
+        if sets_length != (self.train.duration == "scaled"):
             raise ValueError(
-                "train.duration: scaled and sparsity_schedule.kind: scaled go together: "
-                "the schedule sets the length of training"
+                "train.duration: scaled and sparsity_schedule.kind: scaled (or rounds) go together:"
+                " the schedule sets the length of training"
             )
         if self.sparsity_over != "scope" and "encoder" not in self.scope:
             raise ValueError(f"sparsity_over: {self.sparsity_over} needs the encoder in scope")
-        if self.sparsity_over == "encoder" and self.threshold == "per_layer":
-            raise ValueError("sparsity_over: encoder needs threshold: global")
+        unstructured = self.structure == "unstructured"
+        if self.sparsity_over == "encoder" and (self.threshold != "global" or not unstructured):
+            raise ValueError("sparsity_over: encoder needs threshold: global and no structure")
+        one_shot = schedule is not None and schedule.kind == "one_shot"
+        single = one_shot and self.recomputations == 1
+        if pattern_sparsity(self.structure) is not None and not single:
+            raise ValueError(
+                f"structure: {self.structure} has one sparsity: it needs "
+                "sparsity_schedule.kind: one_shot and recomputations: 1"
+            )
+        if self.regrowth is not None and not one_shot:
+            raise ValueError("regrowth keeps a count: it needs sparsity_schedule.kind: one_shot")
         return self
 
     def normalised(self) -> Recipe:
         """The same recipe with what has no effect set to its default, so that identity is equal."""
         defaults: dict[str, Any] = {}
         if self.sparsity_schedule is None:
-            names = ("scope", "sparsity_over", "scorer", "scorer_options", "threshold")
+            names = (
+                "scope",
+                "sparsity_over",
+                "scorer",
+                "scorer_options",
+                "threshold",
+                "structure",
+                "recomputations",
+            )
             defaults = {
                 name: type(self).model_fields[name].get_default(call_default_factory=True)
                 for name in names

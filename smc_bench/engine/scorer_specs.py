@@ -8,12 +8,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
+from smc_bench.engine.obert_options import ObertOptions
 from smc_bench.engine.recipe import Strict
 from smc_bench.errors import SuiteError
 
 
 class NoOptions(Strict):
     """For scorers that have nothing to set."""
+
+
+class SnipOptions(Strict):
+    """One mini-batch of the training batch's size, as the paper and SMC-Bench take it."""
+
+    batches: int = Field(1, ge=1)
+    batch: int | None = Field(None, ge=1)
+
+
+class CalibrationOptions(Strict):
+    """Rows that activations are taken on: 128, as arXiv 2306.11695 and 2301.00774 do."""
+
+    batches: int = Field(8, ge=1)
+    batch: int = Field(16, ge=1)
+
+
+class MovementOptions(Strict):
+    """Learned scores.
+
+    ``score_lr`` 1e-2 is that of the authors' commands; they renew the masks at every step
+    (``reselect`` 1).
+    """
+
+    score_lr: float = Field(1e-2, gt=0.0)
+    reselect: int = Field(1, ge=1)
 
 
 @dataclass(frozen=True)
@@ -73,5 +101,50 @@ register(
         version=1,
         function="smc_bench.engine.scorers:random",
         source="uniform noise; the control of SMC-Bench, arXiv 2303.02141",
+    )
+)
+register(
+    ScorerSpec(
+        name="snip",
+        version=1,
+        function="smc_bench.engine.scorers:snip",
+        source="|w g| on one mini-batch; arXiv 1810.02340",
+        options=SnipOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="wanda",
+        version=1,
+        function="smc_bench.engine.scorers:wanda",
+        source="|w| times the input's norm; arXiv 2306.11695 (use threshold: per_row)",
+        options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="movement",
+        version=1,
+        function="smc_bench.engine.movement:MovementScores",
+        source="scores learned by straight-through gradients; arXiv 2005.07683",
+        options=MovementOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="sparsegpt",
+        version=1,
+        function="smc_bench.engine.sparsegpt:sparsegpt",
+        source="layer-wise OBS on inputs' second moments, swept column by column; arXiv 2301.00774",
+        options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="obert",
+        version=1,
+        function="smc_bench.engine.obert:obert",
+        source="w^2 / 2[F^-1]_ii with a block-diagonal empirical Fisher; arXiv 2203.07259",
+        options=ObertOptions,
     )
 )

@@ -6,24 +6,39 @@ import math
 from dataclasses import dataclass
 
 from smc_bench.engine.durations import to_steps
-from smc_bench.engine.recipe import OneShotSchedule, RampSchedule, Recipe, ScaledSchedule
+from smc_bench.engine.recipe import (
+    OneShotSchedule,
+    RampSchedule,
+    Recipe,
+    RoundsSchedule,
+    ScaledSchedule,
+)
+from smc_bench.engine.structure import pattern_sparsity
 
 
 @dataclass(frozen=True)
 class PruningEvent:
-    """Before optimizer step ``step`` (counted from 0) the masks tighten to ``sparsity``."""
+    """Before optimizer step ``step`` (counted from 0) the masks tighten to ``sparsity``.
+
+    ``rewind``: afterwards the weights that stay return to what they were before training.
+    """
 
     step: int
     sparsity: float
+    rewind: bool = False
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Training of ``total_steps`` optimizer steps with its pruning events, in order."""
+    """Training of ``total_steps`` optimizer steps with its pruning events, in order.
+
+    ``round_steps``: where training starts over, the steps of one round; else None.
+    """
 
     total_steps: int
     steps_per_epoch: int
     events: tuple[PruningEvent, ...]
+    round_steps: int | None = None
 
     @property
     def final_sparsity(self) -> float:
@@ -90,6 +105,15 @@ def _scaled(schedule: ScaledSchedule, target: float, steps_per_epoch: int) -> Ti
     return Timeline(start + len(levels) * cycle, steps_per_epoch, events)
 
 
+def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Timeline:
+    length = max(1, to_steps(schedule.round, steps_per_epoch))
+    # The tolerance keeps the grid's own values (1 - 0.8^k, rounded) from needing one round more.
+    count = max(1, math.ceil(math.log(1.0 - target) / math.log(1.0 - schedule.removes) - 1e-4))
+    levels = [1.0 - (1.0 - schedule.removes) ** i for i in range(1, count)] + [target]
+    events = tuple(PruningEvent(i * length, level, True) for i, level in enumerate(levels, 1))
+    return Timeline((count + 1) * length, steps_per_epoch, events, length)
+
+
 def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     """The timeline of a recipe at one target.
 
@@ -103,8 +127,15 @@ def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     """
     steps_per_epoch = max(1, math.ceil(train_rows / recipe.train.batch))
     schedule = recipe.sparsity_schedule
+    pattern = pattern_sparsity(recipe.structure)
+    if schedule is not None and pattern is not None and abs(pattern - target) > 1e-9:
+        raise ValueError(
+            f"structure: {recipe.structure} leaves a sparsity of {pattern:g}, not {target:g}"
+        )
     if isinstance(schedule, ScaledSchedule):
         return _scaled(schedule, target, steps_per_epoch)
+    if isinstance(schedule, RoundsSchedule):
+        return _rounds(schedule, target, steps_per_epoch)
     total = to_steps(recipe.train.duration, steps_per_epoch)
     if schedule is None:
         return Timeline(total, steps_per_epoch, ())

@@ -13,25 +13,23 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from smc_bench.engine.batches import Batches, feature_length
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.durations import to_seconds
-from smc_bench.engine.losses import head_outputs, total_loss
 from smc_bench.engine.lr_schedule import learning_rate
-from smc_bench.engine.predict import HeadArrays, model_inputs
+from smc_bench.engine.objective import Objective
+from smc_bench.engine.predict import HeadArrays
 from smc_bench.engine.pruner import Pruner
 from smc_bench.engine.recipe import Recipe, Training
 from smc_bench.engine.seeding import seed_step
 from smc_bench.engine.sparsity_schedule import Timeline
 from smc_bench.errors import DivergedError, Interrupted
 from smc_bench.tasks.base import Feature, Head
-from smc_bench.tasks.collate import collate
 
 
 def make_optimizer(model: nn.Module, train: Training) -> torch.optim.AdamW:
@@ -69,14 +67,22 @@ class Trainer:
         stop_after: int | None = None,
     ) -> None:
         """Prepare model and optimizer; restores the newest checkpoint if there is one."""
-        self.recipe, self.timeline, self.seed, self.head = recipe, timeline, seed, head
-        self.features, self.pad_token_id = features, pad_token_id
-        self.accelerator, self.context = accelerator, context
-        self.teacher_outputs = teacher_outputs
+        self.recipe, self.timeline, self.seed = recipe, timeline, seed
+        self.features, self.accelerator, self.context = features, accelerator, context
         self.total = min(timeline.total_steps, stop_after or timeline.total_steps)
         self.optimizer = make_optimizer(model, recipe.train)
         self.raw = model.to(accelerator.device)
-        self.pruner = Pruner(self.raw, recipe, seed)
+        self.objective = Objective(
+            self.raw,
+            features,
+            head=head,
+            pad_token_id=pad_token_id,
+            autocast=accelerator.autocast,
+            distillation=recipe.distillation,
+            teacher_outputs=teacher_outputs,
+        )
+        self.pruner = Pruner(self.raw, recipe, timeline, seed, self.objective, self._scoring)
+        self.initial = self._initial_state()
         self.step = 0
         self.events: list[dict[str, float]] = []
         lengths = [feature_length(feature) for feature in features]
@@ -115,6 +121,29 @@ class Trainer:
         for event in self.timeline.events:
             if event.step == self.step and event.step not in done:
                 self.events.append(self.pruner.prune(event))
+                if event.rewind and self.step < self.total:
+                    self._rewind()
+
+    def _scoring(self, done: int, count: int) -> None:
+        """Between two batches of a scorer: tell, and stop if asked to.
+
+        The event is then taken anew from the newest checkpoint: half an event is no state to keep.
+        """
+        self.context.progress(Progress("score", done, count))
+        if self.context.should_stop():
+            raise Interrupted(f"stopped while scoring at step {self.step} of {self.total}")
+
+    def _initial_state(self) -> dict[str, Any]:
+        """The model before training, where the timeline goes back to it."""
+        if not any(event.rewind for event in self.timeline.events):
+            return {}
+        return {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+
+    def _rewind(self) -> None:
+        """Back to the initial weights under the new masks, with a fresh optimizer."""
+        self.raw.load_state_dict(self.initial)
+        self.optimizer.state.clear()
+        self.pruner.hold()
 
     def _take_step(self) -> float:
         rate = learning_rate(self.recipe, self.timeline, self.step)
@@ -125,7 +154,7 @@ class Trainer:
         for micro, start in enumerate(range(0, len(indices), self.micro_batch)):
             part = indices[start : start + self.micro_batch]
             seed_step(self.seed, self.step, micro)
-            loss = self._loss(part) * (len(part) / len(indices))
+            loss = self.objective.loss(self.model, part) * (len(part) / len(indices))
             self.accelerator.backward(loss)
             value += float(loss.detach())
         if not math.isfinite(value):
@@ -135,37 +164,12 @@ class Trainer:
             )
         if self.recipe.train.clip is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
-        self.prepared.step()
+        if not self.pruner.regrow(self.step, self.optimizer):
+            self.pruner.before_step(rate / self.recipe.lr_schedule.peak)
+            self.prepared.step()
+            self.pruner.after_step(self.step)
         self.prepared.zero_grad()
-        self.pruner.hold()
         return value
-
-    def _loss(self, indices: Any) -> Tensor:
-        chosen = [self.features[index] for index in indices]
-        batch = collate(chosen, pad_token_id=self.pad_token_id, head=self.head)
-        inputs = model_inputs(self.raw, batch)
-        with self.accelerator.autocast():
-            outputs = self.model(**inputs)
-        heads = head_outputs(outputs, self.head, inputs["attention_mask"])
-        device = heads[0].logits.device
-        return total_loss(
-            heads,
-            [target.to(device) for target in _targets(batch, self.head)],
-            self._teacher(indices, heads[0].logits),
-            self.recipe.distillation,
-        )
-
-    def _teacher(self, indices: Any, like: Tensor) -> list[Tensor] | None:
-        if self.teacher_outputs is None:
-            return None
-        rows = [self.teacher_outputs[index] for index in indices]
-        stacked = []
-        for head in range(len(rows[0])):
-            padded = np.zeros((len(rows), like.shape[-1]), dtype=np.float32)
-            for at, row in enumerate(rows):
-                padded[at, : len(row[head])] = row[head]
-            stacked.append(torch.from_numpy(padded).to(like.device))
-        return stacked
 
     def _report(self, loss: float) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])
@@ -178,6 +182,7 @@ class Trainer:
         numbers = {
             "step": self.step,
             "events": self.events,
+            "reached": self.pruner.reached,
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(folder, self.raw, self.optimizer, self.pruner, numbers)
@@ -192,9 +197,3 @@ class Trainer:
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
         if self.accelerator.scaler is not None and numbers["scaler"]:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])
-
-
-def _targets(batch: dict[str, Tensor], head: Head) -> list[Tensor]:
-    if head == "question_answering":
-        return [batch["start_positions"], batch["end_positions"]]
-    return [batch["labels"]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -65,7 +66,7 @@ class Cell(Strict):
         """Whether data and weights are pinned, so that the identity is final."""
         return UNRESOLVED not in (self.model_pin, *self.data_pins.values())
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that name the cell."""
         return identity(self)
@@ -88,11 +89,18 @@ class Cell(Strict):
 
 UNRESOLVED = "unresolved"
 
+# Settings that came after identity version 1, with the value at which they change nothing: left
+# out there, so that older records stay valid. (Only these: a default as such is never left out.)
+_LATER = {"structure": "unstructured", "recomputations": 1, "regrowth": None}
+
 
 def identity_content(cell: Cell) -> dict[str, Any]:
     """What the identity is made from: all settings but the model's name (its pin counts)."""
     content = cell.model_dump(mode="json")
     del content["model"]
+    for name, neutral in _LATER.items():
+        if content["recipe"][name] == neutral:
+            del content["recipe"][name]
     return content
 
 

@@ -1,21 +1,12 @@
 """Tasks by name. Implementations are imported only when a task is asked for.
 
-A task of a user's own needs one call of :func:`register`, in a file that is given to
-:func:`load_plugin`, or in an installed package that has an entry point of the group
-``smc_bench.tasks`` (the entry point is a module that registers when imported, or a function
-without arguments that does).
+A task of a user's own needs one call of :func:`register`; see :mod:`smc_bench.plugins`.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
-import importlib.util
-import sys
-from functools import cache
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smc_bench.errors import SmcBenchError
@@ -23,8 +14,6 @@ from smc_bench.tasks.specs import SPECS, Family, TaskSpec
 
 if TYPE_CHECKING:
     from smc_bench.tasks.base import Task
-
-ENTRY_POINTS = "smc_bench.tasks"
 
 IMPLEMENTATIONS: dict[str, str | type[Task]] = {
     "commonsense_qa": "smc_bench.tasks.multiple_choice:CommonsenseQA",
@@ -84,61 +73,3 @@ def register(spec: TaskSpec, implementation: str | type[Task] | None = None) -> 
     SPECS[spec.name] = spec
     if implementation is not None:
         IMPLEMENTATIONS[spec.name] = implementation
-
-
-def load_plugin(path: str | Path) -> list[str]:
-    """Run a Python file that registers tasks; a second time, do nothing.
-
-    Returns:
-        Names of the tasks that it added, sorted.
-
-    Raises:
-        SmcBenchError: If there is no such file, or it fails.
-    """
-    file = Path(path).resolve()
-    name = f"smc_bench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return []
-    spec = importlib.util.spec_from_file_location(name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        raise SmcBenchError(f"{path} is not a Python file")
-    module, before = importlib.util.module_from_spec(spec), set(SPECS)
-    # Before it runs, as an import would: dataclasses and pickles look their module up by name.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        _forget(set(SPECS) - before)
-        raise SmcBenchError(f"{path} failed: {type(error).__name__}: {error}") from error
-    return sorted(set(SPECS) - before)
-
-
-@cache
-def load_entry_points() -> tuple[str, ...]:
-    """Register what installed packages offer, once in a process.
-
-    Returns:
-        Names of the tasks added, sorted.
-
-    Raises:
-        SmcBenchError: If an entry point fails; names it and its package.
-    """
-    before = set(SPECS)
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            loaded = point.load()
-            if callable(loaded):
-                loaded()
-        except Exception as error:
-            package = point.dist.name if point.dist else "an unknown package"
-            raise SmcBenchError(
-                f"entry point {point.name!r} of {package} failed: {type(error).__name__}: {error}"
-            ) from error
-    return tuple(sorted(set(SPECS) - before))
-
-
-def _forget(names: set[str]) -> None:
-    for name in names:
-        SPECS.pop(name)
-        IMPLEMENTATIONS.pop(name, None)

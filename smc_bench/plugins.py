@@ -1,0 +1,105 @@
+"""Tasks and scorers of a user's own: Python files (``--include``) and installed packages.
+
+A plug-in calls :func:`smc_bench.tasks.registry.register` or
+:func:`smc_bench.engine.scorer_specs.register`. A package offers one as an entry point of the group
+``smc_bench.plugins``: a module that registers when imported, or a function without arguments that
+does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from smc_bench.engine.scorer_specs import SCORERS
+from smc_bench.errors import SmcBenchError
+from smc_bench.tasks.registry import IMPLEMENTATIONS
+from smc_bench.tasks.specs import SPECS
+
+ENTRY_POINTS = "smc_bench.plugins"
+_REGISTRIES: tuple[dict[str, Any], ...] = (SPECS, IMPLEMENTATIONS, SCORERS)
+
+
+def load_plugins(files: Iterable[Path]) -> None:
+    """Register what installed packages offer, then what the files add.
+
+    Raises:
+        SmcBenchError: If a plug-in fails; names it.
+    """
+    load_entry_points()
+    for file in files:
+        load_file(file)
+
+
+def load_file(path: str | Path) -> list[str]:
+    """Run a Python file that registers tasks or scorers; a second time, do nothing.
+
+    Returns:
+        Names of the tasks and scorers that it added, sorted.
+
+    Raises:
+        SmcBenchError: If there is no such file, or it fails; nothing of it is then registered.
+    """
+    file = Path(path).resolve()
+    name = f"smc_bench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return []
+    spec = importlib.util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise SmcBenchError(f"{path} is not a Python file")
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    # Before it runs, as an import would: dataclasses and pickles look their module up by name.
+    sys.modules[name] = module
+    try:
+        return _added(lambda: loader.exec_module(module))
+    except Exception as error:
+        del sys.modules[name]
+        raise SmcBenchError(f"{path} failed: {type(error).__name__}: {error}") from error
+
+
+@cache
+def load_entry_points() -> tuple[str, ...]:
+    """Register what installed packages offer, once in a process.
+
+    Returns:
+        Names of the tasks and scorers added, sorted.
+
+    Raises:
+        SmcBenchError: If an entry point fails; names it and its package.
+    """
+    found: list[str] = []
+    for point in entry_points(group=ENTRY_POINTS):
+
+        def run(point: Any = point) -> None:
+            loaded = point.load()
+            if callable(loaded):
+                loaded()
+
+        try:
+            found += _added(run)
+        except Exception as error:
+            package = point.dist.name if point.dist else "an unknown package"
+            raise SmcBenchError(
+                f"entry point {point.name!r} of {package} failed: {type(error).__name__}: {error}"
+            ) from error
+    return tuple(sorted(found))
+
+
+def _added(run: Callable[[], None]) -> list[str]:
+    """Names that ``run`` adds to the registries; if it fails, they are as before."""
+    before = [dict(registry) for registry in _REGISTRIES]
+    try:
+        run()
+    except BaseException:
+        for registry, old in zip(_REGISTRIES, before, strict=True):
+            registry.clear()
+            registry.update(old)
+        raise
+    names = {n for r, old in zip(_REGISTRIES, before, strict=True) for n in r.keys() - old.keys()}
+    return sorted(names)

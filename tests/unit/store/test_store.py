@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from smc_bench.errors import StoreError
+from smc_bench.store.files import read_json, write_json
+from smc_bench.store.record import Failure, Record
+from smc_bench.store.store import STALE_SECONDS, CellFolder, Store
+
+COUNT = {"zeros": 1, "total": 2}
+
+
+def record(attempt: int = 1) -> Record:
+    return Record.model_validate(
+        {
+            "schema_version": 1, "cell_id": "abc", "cell": {}, "reportable": True,
+            "metrics": {"accuracy": 50.0}, "trivial": {}, "events": [], "total_steps": 1,
+            "sparsity": {"scope": COUNT, "encoder": COUNT, "model": COUNT, "components": {}},
+            "train_features": 1, "rows": {}, "weights_sha256": "0", "train_seconds": 1.0,
+            "device": "cpu", "threads": 1, "attempt": attempt, "started": "a", "finished": "b",
+            "provenance": {},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CellFolder:
+    found = Store(tmp_path).folder("sst2/dense-abc")
+    found.create({"name": "cell"})
+    return found
+
+
+def finish(folder: CellFolder, attempt: int) -> None:
+    artifacts = folder.path / "partial" / f"{attempt:03d}"
+    (artifacts / "weights").mkdir(parents=True)
+    (artifacts / "weights" / "w").write_text(str(attempt))
+    folder.finish(record(attempt), {"validation": {}}, artifacts)
+
+
+def lease(folder: CellFolder, attempt: int, **changes: object) -> None:
+    path = folder.attempt_file(attempt)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_cell_goes_from_missing_to_done(folder: CellFolder) -> None:
+    assert folder.state() == "missing"
+    attempt = folder.claim()
+    assert (attempt, folder.state()) == (1, "running")
+    assert folder.claim() is None
+    finish(folder, 1)
+    assert folder.state() == "done"
+    assert folder.claim() is None
+    found = folder.record()
+    assert found is not None
+    assert found.metrics == {"accuracy": 50.0}
+    assert (folder.path / "weights" / "w").read_text() == "1"
+    assert not (folder.path / "partial").exists()
+
+
+def test_only_one_of_many_processes_takes_a_cell(folder: CellFolder) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from smc_bench.store.store import CellFolder\n"
+        "print(CellFolder(Path(sys.argv[1])).claim(), flush=True); time.sleep(3)"
+    )
+    command = [sys.executable, "-c", code, str(folder.path)]
+    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    taken = [racer.communicate()[0].strip() for racer in racers]
+    assert sorted(taken) == ["1", *["None"] * 5]
+
+
+def test_a_dead_holder_frees_the_cell(folder: CellFolder) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert folder.claim() == 1
+    lease(folder, 1, pid=child.pid, born=psutil.Process(child.pid).create_time())
+    assert folder.state() == "running"
+    child.kill()
+    child.wait()
+    assert folder.state() == "interrupted"
+    assert folder.claim() == 2
+
+
+def test_another_process_with_the_same_number_is_not_the_holder(folder: CellFolder) -> None:
+    folder.claim()
+    lease(folder, 1, born=psutil.Process().create_time() - 100)
+    assert folder.state() == "interrupted"
+
+
+def test_a_holder_elsewhere_lives_by_its_heartbeat(folder: CellFolder) -> None:
+    folder.claim()
+    lease(folder, 1, host=socket.gethostname() + "-other")
+    assert folder.state() == "running"
+    old = time.time() - STALE_SECONDS - 5
+    os.utime(folder.attempt_file(1), (old, old))
+    assert folder.state() == "interrupted"
+
+
+def test_an_older_attempt_can_not_finish(folder: CellFolder) -> None:
+    folder.claim()
+    folder.end_attempt(1, "interrupted")
+    assert folder.claim() == 2
+    with pytest.raises(StoreError, match="newer attempt"):
+        finish(folder, 1)
+    assert folder.record() is None
+    finish(folder, 2)
+    assert (folder.path / "weights" / "w").read_text() == "2"
+
+
+def test_newest_complete_checkpoint_of_any_attempt(folder: CellFolder) -> None:
+    for attempt, step in ((1, 30), (2, 20)):
+        temporary = folder.path / "checkpoints" / f"{attempt:03d}" / f".step-{step:08d}"
+        temporary.mkdir(parents=True)
+        (temporary / "state").write_text("x")
+        folder.commit_checkpoint(temporary)
+    (folder.path / "checkpoints" / "002" / ".step-00000040").mkdir()
+    found = folder.newest_checkpoint()
+    assert found is not None
+    assert found.name == "step-00000030"
+
+
+def test_failure_is_kept_until_the_next_attempt(folder: CellFolder) -> None:
+    folder.claim()
+    folder.write_failure(Failure(type="diverged", message="inf", attempt=1, time="t"))
+    folder.end_attempt(1, "diverged")
+    assert folder.state() == "failed"
+    assert folder.claim() == 2
+    assert folder.failure() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema_version": 1}', "[]"])
+def test_torn_records_are_named(folder: CellFolder, text: str) -> None:
+    (folder.path / "record.json").write_text(text)
+    with pytest.raises(StoreError, match=r"record\.json"):
+        folder.record()
+
+
+def test_json_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_results_folder_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(StoreError, match=r"can't be written there .*--results"):
+        Store(tmp_path / "results").check_writable()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from smc_bench import plugins
+from smc_bench.engine.scorer_specs import SCORERS
+from smc_bench.engine.scorers import load_scorer
+from smc_bench.errors import SmcBenchError
+from smc_bench.tasks import registry
+from smc_bench.tasks.specs import SPECS
+
+PLUGIN = """
+from dataclasses import dataclass, replace
+from smc_bench.tasks.glue import Classification
+from smc_bench.tasks.registry import register
+from smc_bench.tasks.specs import SPECS
+
+@dataclass
+class Extra:  # dataclasses look their module up by name
+    value: int = 1
+
+class Own(Classification):
+    pass
+
+register(replace(SPECS["sst2"], name="own_task"), Own)
+"""
+
+
+SCORER = """
+from smc_bench.engine.scorer_specs import ScorerSpec, register
+
+def inverse(weights, statistics):
+    return {name: -weight.abs() for name, weight in weights.items()}
+
+register(ScorerSpec("inverse", 1, f"{__name__}:inverse", "a test"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    tables = (SPECS, registry.IMPLEMENTATIONS, SCORERS)
+    kept = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, kept, strict=True):
+        table.clear()
+        table.update(old)
+    for name in [n for n in sys.modules if n.startswith("smc_bench_plugin_")]:
+        del sys.modules[name]
+    plugins.load_entry_points.cache_clear()
+
+
+def test_plugin_with_a_scorer(tmp_path: Path) -> None:
+    path = tmp_path / "scorer.py"
+    path.write_text(SCORER)
+    assert plugins.load_file(path) == ["inverse"]
+    assert load_scorer("inverse").__name__ == "inverse"
+
+
+def test_plugin_file(tmp_path: Path) -> None:
+    path = tmp_path / "my-tasks.py"
+    path.write_text(PLUGIN)
+    assert plugins.load_file(path) == ["own_task"]
+    assert type(registry.get_task("own_task")).__name__ == "Own"
+    assert plugins.load_file(str(path)) == []
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "def", PLUGIN.replace("own_task", "cola"), PLUGIN + "x"])
+def test_failing_plugin_leaves_nothing(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    before, scorers = dict(SPECS), dict(SCORERS)
+    with pytest.raises(SmcBenchError, match=r"bad\.py failed: \w+Error: "):
+        plugins.load_file(path)
+    assert before == SPECS
+    assert scorers == SCORERS
+    path.write_text(PLUGIN)
+    assert plugins.load_file(path) == ["own_task"]
+
+
+@pytest.mark.parametrize("name", ["none.py", "notes.txt"])
+def test_what_is_no_plugin(name: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(SmcBenchError, match="is not a Python file"):
+        plugins.load_file(tmp_path / name)
+
+
+def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "smc_own_tasks.py").write_text(
+        PLUGIN + "\ndef more():\n    register(replace(SPECS['sst2'], name='more_tasks'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    offered = [
+        EntryPoint("a", "smc_own_tasks", plugins.ENTRY_POINTS),
+        EntryPoint("b", "smc_own_tasks:more", plugins.ENTRY_POINTS),
+    ]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: offered)
+    assert plugins.load_entry_points() == ("more_tasks", "own_task")
+    assert plugins.load_entry_points() == ("more_tasks", "own_task")
+    assert registry.get_task("more_tasks").spec.metrics == ("accuracy",)
+
+
+def test_failing_entry_point_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = [EntryPoint("odd", "smc_bench.no_such_module", plugins.ENTRY_POINTS)]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: offered)
+    with pytest.raises(SmcBenchError, match="entry point 'odd' of an unknown package failed"):
+        plugins.load_entry_points()
