@@ -172,14 +172,16 @@ class CellFolder:
     def commit_checkpoint(self, temporary: Path) -> None:
         """Rename a written checkpoint to its final name, then drop those that it replaces.
 
-        These are this attempt's and all older attempts'.
+        These are this attempt's and older attempts', unless they are further on.
         """
         sync_folder(temporary)
         final = temporary.with_name(temporary.name.removeprefix("."))
         remove_folder(final)
         temporary.rename(final)
+        step, attempt = _step_and_attempt(final)
         for other in final.parents[1].glob("[0-9]*/step-[0-9]*"):
-            if other != final and int(other.parent.name) <= int(final.parent.name):
+            its_step, its_attempt = _step_and_attempt(other)
+            if other != final and its_attempt <= attempt and its_step <= step:
                 remove_folder(other)
 
     def discard_unfinished(self, attempt: int) -> None:

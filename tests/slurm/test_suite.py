@@ -51,7 +51,7 @@ def test_two_runners_at_once_and_a_cell_that_raises(bench: Bench, cluster: Clust
 
 def test_short_cells_share_jobs_and_wait_follows_them(bench: Bench, cluster: Cluster) -> None:
     only = ["--only", "arm=plain", "--only", "seed=1"]
-    said = bench.smc("run", "--slurm", "--pack-steps", 1000, "--wait", *only)
+    said = bench.smc("run", "--slurm", "--pack-steps", 100_000, "--wait", *only)
     assert "3 submitted now as 1 jobs" in said
     assert "3 of 3 cells done" in said
     assert len(bench.jobs()) == 1

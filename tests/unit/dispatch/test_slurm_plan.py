@@ -20,7 +20,8 @@ def cells(plan: Plan) -> dict[str, Cell]:
     assert free.teacher is None
     many = [teacher]
     for seed in range(10, 15):
-        many += [cell.model_copy(update={"seed": seed}) for cell in (free, bound)]
+        # Validated anew: a copy would keep the identity of what it was copied from.
+        many += [Cell.model_validate({**c.model_dump(), "seed": seed}) for c in (free, bound)]
     return {cell.id: cell for cell in many}
 
 
