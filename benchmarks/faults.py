@@ -25,6 +25,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[1]
 SUITE = """
@@ -91,7 +94,7 @@ class Round:
         found = []
         for path in self.results.glob("cells/*/*/attempts/[0-9]*.json"):
             lease = json.loads(path.read_text())
-            if "ended" not in lease and _runs(lease["pid"]):
+            if "ended" not in lease and _runs(lease):
                 saved = list(path.parents[1].glob(f"checkpoints/{path.stem}/step-*"))
                 where = "with a checkpoint" if saved else "before its first checkpoint"
                 found.append((int(lease["pid"]), f"worker {where}"))
@@ -172,10 +175,13 @@ class Round:
             tally.resumed += record["attempt"] > 1
 
 
-def _runs(pid: int) -> bool:
+def _runs(lease: dict[str, Any]) -> bool:
+    """Whether it is still that process: ids are used again, and a stranger must not be killed."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
+        process = psutil.Process(lease["pid"])
+        same = abs(process.create_time() - lease["born"]) < 2.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
         return False
 
 

@@ -158,9 +158,11 @@ class Bench:
             number = attempt or cell.latest_attempt()
             if number is None or not list(cell.path.glob(f"checkpoints/{number:03d}/step-*")):
                 return None
-            pid = int(json.loads(cell.attempt_file(number).read_text())["pid"])
-            os.kill(pid, signal.SIGSTOP)
-            return pid
+            lease = json.loads(cell.attempt_file(number).read_text())
+            worker = psutil.Process(lease["pid"])
+            assert abs(worker.create_time() - lease["born"]) < 2.0
+            worker.suspend()
+            return int(lease["pid"])
 
         pid: int = wait_for(f"a checkpoint of {cell.path.name}", stopped)
         assert cell.state() == "running"
