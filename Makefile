@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 PROFILE ?= paper
+KILLS ?= 200
 RUN = $(VENV)/bin/smc-bench
 
-.PHONY: install dev quickstart test lint types reproduce-ablation_embeddings clean
+.PHONY: install dev quickstart test test-slurm test-faults lint types reproduce-ablation_embeddings clean
 
 install: $(VENV)/.installed
 
@@ -43,6 +44,14 @@ test: dev
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest
+
+# A real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
+test-slurm: dev
+	SMC_BENCH_TEST_SLURM=1 HF_HUB_OFFLINE=1 $(VENV)/bin/pytest tests/slurm
+
+# The long campaign: random kills of local runs.
+test-faults: install
+	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
 
 clean:
 	rm -rf $(VENV)

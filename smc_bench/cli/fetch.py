@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.dispatch.bundle import write_bundle
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
 
@@ -31,7 +33,15 @@ def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: No
 
 @click.command("fetch")
 @suite_command
-def command(session: Session) -> None:
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also pack data, model and lock into a tar file for a site without network.",
+)
+def command(session: Session, bundle: Path | None) -> None:
     """Fetch and pin everything that a suite reads."""
     session.store.check_writable()
     fetch_inputs(session, say)
+    if bundle is not None:
+        members = write_bundle(bundle, session.load().suite, session.roots, session.lock())
+        say(f"{bundle}: {len(members)} files; README.txt in it says how to run from it")

@@ -13,7 +13,9 @@ from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
+from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
+from smc_bench.dispatch.retry import spare_memory
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import longest_first, timeline_of
@@ -49,6 +51,7 @@ def visible_gpus() -> tuple[str, ...]:
 @click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run.")
 @click.option("--report/--no-report", default=True, help="Write tables and plots at the end.")
+@slurm_options
 def command(
     session: Session,
     jobs: int | None,
@@ -58,21 +61,27 @@ def command(
     force: bool,
     dry_run: bool,
     report: bool,
+    slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
     loaded = session.load()
     gpus = visible_gpus()
     plan = session.plan(network=not dry_run, limit=limit)
     cells = longest_first(select(plan, only))
-    _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
+    if slurm is None:
+        _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
         for cell in cells.values():
             click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
+    if slurm is not None:
+        sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
     session.store.check_writable()
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
         fetch_inputs(session)
+    if retry:
+        spare_memory(session.store, cells.values(), loaded.suite.execution)
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
     pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)

@@ -90,7 +90,7 @@ def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profi
 
 
 def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite:
-    axes = ("model", "tasks", "sparsity", "seeds", "arms", "dense", "execution")
+    axes = ("model", "tasks", "sparsity", "seeds", "arms", "dense", "execution", "slurm")
     changes = {
         key: getattr(profile, key)
         for key in axes

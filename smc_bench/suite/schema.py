@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from smc_bench.engine.recipe import Execution, Strict
+from smc_bench.suite.slurm_section import SuiteSlurm
 
 SparsityOver = Literal["encoder_sparsity", "model_sparsity"]
 
@@ -92,6 +93,7 @@ class Profile(Strict):
     arms: dict[str, Patch] | None = None
     dense: Dense | None = None
     execution: Execution | None = None
+    slurm: SuiteSlurm | None = None
     recipe: Patch = Field(default_factory=dict)
     recipes: dict[str, Patch] = Field(default_factory=dict)
     note: str | None = None
@@ -114,6 +116,7 @@ class Suite(Strict):
     profiles: dict[str, Profile] = Field(default_factory=dict)
     default_profile: str = "paper"
     execution: Execution = Execution()
+    slurm: SuiteSlurm = SuiteSlurm()
     report: ReportLayout = ReportLayout()
     recipe: Patch = Field(default_factory=dict)
 
