@@ -25,6 +25,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _absolute(value: str) -> str:
+    if split_duration(value)[1] == "%":
+        raise ValueError("the length of training follows from this schedule: give ep or it, not %")
+    return value
+
+
+Absolute = Annotated[Duration, AfterValidator(_absolute)]
+"""A duration that the length of training follows from, so not a share of it."""
+
+
 class RampSchedule(Strict):
     """Gradual pruning over a fixed window: an event each ``every`` steps from ``start`` to ``end``.
 
@@ -58,13 +68,8 @@ class ScaledSchedule(Strict):
     kind: Literal["scaled"] = "scaled"
     initial: float = Field(0.7, ge=0.0, lt=1.0)
     removes: float = Field(0.3, gt=0.0, lt=1.0)
-    start: Duration
-    cycle: Duration
-
-    @field_validator("start", "cycle")
-    @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        return _absolute(value)
+    start: Absolute
+    cycle: Absolute
 
 
 class OneShotSchedule(Strict):
@@ -85,12 +90,7 @@ class RoundsSchedule(Strict):
 
     kind: Literal["rounds"] = "rounds"
     removes: float = Field(0.2, gt=0.0, lt=1.0)
-    round: Duration
-
-    @field_validator("round")
-    @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        return _absolute(value)
+    round: Absolute
 
 
 SparsitySchedule = Annotated[
@@ -98,10 +98,15 @@ SparsitySchedule = Annotated[
 ]
 
 
-def _absolute(value: str) -> str:
-    if split_duration(value)[1] == "%":
-        raise ValueError("the length of training follows from this schedule: give ep or it, not %")
-    return value
+class EqualSteps(Strict):
+    """Length of training: as many optimizer steps as another recipe takes at the same target.
+
+    ``batch`` and ``length`` are the other's own, written out when a suite is loaded (it says
+    ``same_steps_as``), so that a cell holds everything that its length follows from.
+    """
+
+    batch: int = Field(ge=1)
+    length: Duration | ScaledSchedule | RoundsSchedule
 
 
 class LinearLR(Strict):
@@ -152,7 +157,7 @@ class Distillation(Strict):
 class Training(Strict):
     """How weights are trained. AdamW (arXiv 1711.05101); biases and LayerNorm are not decayed."""
 
-    duration: Duration | Literal["scaled"]
+    duration: Duration | Literal["scaled"] | EqualSteps
     batch: int = Field(32, ge=1)
     batching: Literal["random", "grouped"] = "random"
     weight_decay: float = Field(0.0, ge=0.0)
@@ -168,8 +173,8 @@ class Training(Strict):
 
     @field_validator("duration")
     @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        if value != "scaled" and split_duration(value)[1] == "%":
+    def _not_a_share(cls, value: str | EqualSteps) -> str | EqualSteps:
+        if isinstance(value, str) and value != "scaled" and split_duration(value)[1] == "%":
             raise ValueError("give the length of training in ep or it (or scaled), not in %")
         return value
 
@@ -267,6 +272,15 @@ class Recipe(Strict):
         elif self.scope == ("encoder",):
             defaults = {"sparsity_over": "scope"}
         return self.model_copy(update=defaults)
+
+    @property
+    def length(self) -> EqualSteps:
+        """What the number of optimizer steps follows from, for another recipe to be as long."""
+        if isinstance(self.train.duration, EqualSteps):
+            return self.train.duration
+        schedule, duration = self.sparsity_schedule, self.train.duration
+        sets_length = isinstance(schedule, ScaledSchedule | RoundsSchedule)
+        return EqualSteps(batch=self.train.batch, length=schedule if sets_length else duration)
 
     @property
     def needs_teacher(self) -> bool:

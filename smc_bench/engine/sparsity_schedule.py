@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from smc_bench.engine.durations import to_steps
 from smc_bench.engine.recipe import (
+    EqualSteps,
     OneShotSchedule,
     RampSchedule,
     Recipe,
@@ -114,6 +115,19 @@ def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Ti
     return Timeline((count + 1) * length, steps_per_epoch, events, length)
 
 
+def _total(length: EqualSteps, target: float, train_rows: int) -> int:
+    per_epoch = _steps_per_epoch(train_rows, length.batch)
+    if isinstance(length.length, ScaledSchedule):
+        return _scaled(length.length, target, per_epoch).total_steps
+    if isinstance(length.length, RoundsSchedule):
+        return _rounds(length.length, target, per_epoch).total_steps
+    return to_steps(length.length, per_epoch)
+
+
+def _steps_per_epoch(train_rows: int, batch: int) -> int:
+    return max(1, math.ceil(train_rows / batch))
+
+
 def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     """The timeline of a recipe at one target.
 
@@ -125,7 +139,7 @@ def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     Raises:
         ValueError: If the schedule does not fit the length of training.
     """
-    steps_per_epoch = max(1, math.ceil(train_rows / recipe.train.batch))
+    steps_per_epoch = _steps_per_epoch(train_rows, recipe.train.batch)
     schedule = recipe.sparsity_schedule
     pattern = pattern_sparsity(recipe.structure)
     if schedule is not None and pattern is not None and abs(pattern - target) > 1e-9:
@@ -136,7 +150,7 @@ def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
         return _scaled(schedule, target, steps_per_epoch)
     if isinstance(schedule, RoundsSchedule):
         return _rounds(schedule, target, steps_per_epoch)
-    total = to_steps(recipe.train.duration, steps_per_epoch)
+    total = _total(recipe.length, target, train_rows)
     if schedule is None:
         return Timeline(total, steps_per_epoch, ())
     if isinstance(schedule, OneShotSchedule):

@@ -20,6 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LABEL = {
     "sparsity": "target sparsity",
+    "scope_sparsity": "measured sparsity of each arm's scope",
     "encoder_sparsity": "measured encoder sparsity",
     "model_sparsity": "measured whole-model sparsity",
 }

@@ -10,6 +10,7 @@ from smc_bench.suite.expand import DENSE_ARM, Plan
 
 _AT = {
     "": "",
+    "scope_sparsity": "each arm at the sparsity of its own scope, as published",
     "encoder_sparsity": "at equal encoder sparsity",
     "model_sparsity": "at equal whole-model sparsity (x = as many zeros as x of the encoder)",
 }
