@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from smc_bench.engine.obert_options import ObertOptions
 from smc_bench.engine.recipe import Strict
 from smc_bench.errors import SuiteError
 
@@ -136,5 +137,14 @@ register(
         function="smc_bench.engine.sparsegpt:sparsegpt",
         source="layer-wise OBS on inputs' second moments, swept column by column; arXiv 2301.00774",
         options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="obert",
+        version=1,
+        function="smc_bench.engine.obert:obert",
+        source="w^2 / 2[F^-1]_ii with a block-diagonal empirical Fisher; arXiv 2203.07259",
+        options=ObertOptions,
     )
 )

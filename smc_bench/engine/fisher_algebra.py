@@ -1,0 +1,128 @@
+"""Batched algebra on the blocks of a Fisher matrix and of its inverse, in place.
+
+Shapes: n blocks of B weights, c gradients at a time; m gradients in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from smc_bench.errors import DivergedError
+
+PART = 512
+"""Blocks that a worker factorises at a time: bounds its scratch, and keeps it near the cache."""
+
+_WORKERS = 8
+
+
+def workers() -> int:
+    """How many parts are worked on side by side on a CPU."""
+    return min(torch.get_num_threads(), _WORKERS)
+
+
+def by_parts(blocks: int, work: Callable[[slice], None], device: torch.device) -> None:
+    """Call ``work`` on slices of at most :data:`PART` blocks, on a CPU in a few threads.
+
+    Torch factorises the matrices of a batch one by one, so whole parts are done side by side.
+    """
+    parts = [slice(i, min(i + PART, blocks)) for i in range(0, blocks, PART)]
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or len(parts) == 1:
+        for part in parts:
+            work(part)
+        return
+
+    def alone(part: slice) -> None:
+        torch.set_num_threads(1)  # of this worker; the default of new threads is put back below
+        work(part)
+
+    try:
+        with ThreadPoolExecutor(workers()) as pool:
+            list(pool.map(alone, parts))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def rank_one_update(inverse: Tensor, gradients: Tensor, count: int) -> None:
+    """F^-1 <- F^-1 - (F^-1 g)(F^-1 g)^T / (m + g^T F^-1 g), gradient by gradient, in place.
+
+    Args:
+        inverse: [n, B, B].
+        gradients: [n, c, B].
+        count: m.
+    """
+    for gradient in gradients.unbind(1):
+        step = torch.bmm(inverse, gradient.unsqueeze(2))
+        scale = count + torch.bmm(gradient.unsqueeze(1), step)
+        inverse.baddbmm_(step / scale, step.transpose(1, 2), alpha=-1)
+
+
+def woodbury_update(inverse: Tensor, gradients: Tensor, count: int) -> None:
+    """F^-1 <- F^-1 - F^-1 G^T (m I + G F^-1 G^T)^-1 G F^-1 for a chunk, in place.
+
+    Args:
+        inverse: [n, B, B].
+        gradients: G, [n, c, B].
+        count: m.
+
+    Raises:
+        DivergedError: If the matrix in the middle is not positive definite.
+    """
+
+    def update(part: slice) -> None:
+        some = gradients[part]
+        step = torch.bmm(some, inverse[part])
+        middle = torch.bmm(step, some.mT)
+        middle.diagonal(dim1=1, dim2=2).add_(count)
+        root = torch.linalg.solve_triangular(cholesky(middle), step, upper=False)
+        inverse[part].baddbmm_(root.mT, root, alpha=-1)
+
+    by_parts(len(inverse), update, inverse.device)
+
+
+def invert_sum(outer: Tensor, count: int, dampening: float) -> None:
+    """Turn sums of g g^T, [n, B, B], into (lambda I + sum / m)^-1, in place.
+
+    Raises:
+        DivergedError: If a block is not positive definite.
+    """
+
+    def invert(part: slice) -> None:
+        fisher = outer[part] / count
+        fisher.diagonal(dim1=1, dim2=2).add_(dampening)
+        outer[part] = torch.cholesky_inverse(cholesky(fisher))
+
+    by_parts(len(outer), invert, outer.device)
+
+
+def cholesky(matrices: Tensor) -> Tensor:
+    """Lower Cholesky factors.
+
+    Raises:
+        DivergedError: If a matrix is not positive definite.
+    """
+    factor: Tensor
+    factor, info = torch.linalg.cholesky_ex(matrices)
+    if bool(info.any()):
+        raise DivergedError(
+            "a block of the Fisher matrix is not positive definite: gradients are not finite, or "
+            "too large for the dampening"
+        )
+    return factor
+
+
+def add_outer(outer: Tensor, gradients: Tensor) -> None:
+    """Add sums of g g^T over a chunk, [n, c, B], to ``outer``, [n, B, B], in its dtype."""
+    if outer.dtype == gradients.dtype:
+        outer.baddbmm_(gradients.mT, gradients)
+        return
+
+    def add(part: slice) -> None:
+        wide = gradients[part].to(outer.dtype)
+        outer[part].baddbmm_(wide.mT, wide)
+
+    by_parts(len(outer), add, outer.device)
