@@ -91,16 +91,23 @@ UNRESOLVED = "unresolved"
 
 # Settings that came after identity version 1, with the value at which they change nothing: left
 # out there, so that older records stay valid. (Only these: a default as such is never left out.)
-_LATER = {"structure": "unstructured", "recomputations": 1, "regrowth": None}
+_LATER = {
+    "structure": "unstructured",
+    "recomputations": 1,
+    "regrowth": None,
+    "sparsity_schedule.paced_from": None,
+}
 
 
 def identity_content(cell: Cell) -> dict[str, Any]:
     """What the identity is made from: all settings but the model's name (its pin counts)."""
     content = cell.model_dump(mode="json")
     del content["model"]
-    for name, neutral in _LATER.items():
-        if content["recipe"][name] == neutral:
-            del content["recipe"][name]
+    for key, neutral in _LATER.items():
+        section, _, name = key.rpartition(".")
+        settings = (content["recipe"][section] or {}) if section else content["recipe"]
+        if name in settings and settings[name] == neutral:
+            del settings[name]
     return content
 
 

@@ -87,7 +87,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.scorer_options", {"batches": 2}), ("task.name", "cola"),
     ("recipe.sparsity_schedule.kind", "rounds"), ("recipe.lr_schedule.kind", "linear"),
     ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
-    ("recipe.regrowth", {"every": "10it"}),
+    ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
 ]  # fmt: skip
 # No other value is allowed beside the rest of BASE, so these are looked at alone.
 NOT_ALONE = {
