@@ -1,11 +1,12 @@
 # One command to install, one to see a result, one to test. PYTHON, VENV and JOBS may be set.
+# make reproduce-NAME runs suites/NAME.yaml: the suite's own profile (paper, which without a GPU only
+# says what it would cost), or PROFILE=laptop; PROFILE=paper insists; SLURM=1 submits.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
-PROFILE ?= paper
 RUN = $(VENV)/bin/smc-bench
 
-.PHONY: install dev quickstart test lint types reproduce-ablation_embeddings clean
+.PHONY: install dev quickstart test lint types clean
 
 install: $(VENV)/.installed
 
@@ -26,8 +27,9 @@ quickstart: install
 	$(RUN) fetch suites/quickstart.yaml
 	$(RUN) run suites/quickstart.yaml --jobs $(JOBS)
 
-reproduce-ablation_embeddings: install
-	$(RUN) run suites/ablation_embeddings.yaml --profile $(PROFILE) --jobs $(JOBS)
+reproduce-%: install
+	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) \
+	    $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 
 lint: dev
 	$(VENV)/bin/ruff check .
