@@ -1,10 +1,12 @@
 # One command to install, one to see a result, one to test. PYTHON, VENV and JOBS may be set.
 # make reproduce-NAME runs suites/NAME.yaml: the suite's own profile (paper, which without a GPU only
 # says what it would cost), or PROFILE=laptop; PROFILE=paper insists; SLURM=1 submits.
+# table1 needs no training; TIME=1 also measures.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 RUN = $(VENV)/bin/smc-bench
+WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 
 .PHONY: install dev quickstart test lint types clean
 
@@ -27,9 +29,11 @@ quickstart: install
 	$(RUN) fetch suites/quickstart.yaml
 	$(RUN) run suites/quickstart.yaml --jobs $(JOBS)
 
+reproduce-table1: install
+	$(RUN) cost $(if $(TIME),--time)
+
 reproduce-%: install
-	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) \
-	    $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
+	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) $(WHERE)
 
 lint: dev
 	$(VENV)/bin/ruff check .

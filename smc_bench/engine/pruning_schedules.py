@@ -1,4 +1,4 @@
-"""Sparsity schedules as typed settings; timelines are made in :mod:`sparsity_schedule`. No torch."""
+"""Sparsity schedules as typed settings; :mod:`sparsity_schedule` makes timelines. No torch."""
 
 from __future__ import annotations
 

@@ -140,3 +140,9 @@ def test_settings_by_task(tmp_path: Path) -> None:
 def test_errors_name_file_line_and_key(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         plan(tmp_path, text)
+
+
+def test_a_length_survives_a_cell_s_file(tmp_path: Path) -> None:
+    cell = cells(plan(tmp_path, EQUAL), "control", "squad")[0]
+    again = Cell.model_validate_json(cell.model_dump_json())
+    assert (again, again.id) == (cell, cell.id)
