@@ -1,7 +1,7 @@
 # One command to install, one to see a result, one to test. PYTHON, VENV and JOBS may be set.
 # make reproduce-NAME runs suites/NAME.yaml: the suite's own profile (paper, which without a GPU only
 # says what it would cost), or PROFILE=laptop; PROFILE=paper insists; SLURM=1 submits.
-# table1 needs no training; TIME=1 also measures.
+# table1 and figure_schedules need no training; TIME=1 makes table1 measure as well.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
@@ -31,6 +31,9 @@ quickstart: install
 
 reproduce-table1: install
 	$(RUN) cost $(if $(TIME),--time)
+
+reproduce-figure_schedules: install
+	$(RUN) schedules suites/figure_schedules.yaml
 
 reproduce-%: install
 	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) $(WHERE)
