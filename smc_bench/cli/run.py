@@ -98,7 +98,8 @@ def _refuse_paper_without_gpu(
     )
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here all the same"
+        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here "
+        "all the same"
     )
     context = click.get_current_context()
     if context.params.get("profile") != "paper":
