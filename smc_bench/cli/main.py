@@ -13,6 +13,8 @@ VERBS = {
     "list": "smc_bench.cli.list_names:command",
     "check": "smc_bench.cli.check:command",
     "plan": "smc_bench.cli.plan:command",
+    "schedules": "smc_bench.cli.schedules:command",
+    "cost": "smc_bench.cli.cost:command",
     "fetch": "smc_bench.cli.fetch:command",
     "run": "smc_bench.cli.run:command",
     "status": "smc_bench.cli.status:command",

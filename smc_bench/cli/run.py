@@ -17,6 +17,7 @@ from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import longest_first, timeline_of
 from smc_bench.suite.only import select
@@ -98,13 +99,16 @@ def _refuse_paper_without_gpu(
     if plan.loaded.profile != "paper" or gpus or dry_run:
         return
     steps = sum(timeline_of(cell).total_steps for cell in cells.values())
+    hours = total_gpu_hours(cells.values())
+    cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
     others = [name for name in plan.loaded.suite.profiles if name != "paper"]
     hint = (
         f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
     )
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{hint}; name it with --profile paper to run it here all the same"
+        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here "
+        "all the same"
     )
     context = click.get_current_context()
     if context.params.get("profile") != "paper":

@@ -68,12 +68,14 @@ STYLE: Any = {
 
 _LABEL = {
     "sparsity": "target sparsity",
+    "scope_sparsity": "sparsity of each arm's scope",
     "encoder_sparsity": "encoder sparsity",
     "model_sparsity": "whole-model sparsity",
 }
 
 _EFFECTS_AT = {
     "": "target sparsity",
+    "scope_sparsity": "sparsity of each arm's scope",
     "encoder_sparsity": "encoder sparsity",
     "model_sparsity": "whole-model zeros, as of this encoder sparsity",
 }

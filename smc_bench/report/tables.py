@@ -17,6 +17,7 @@ Style = Literal["markdown", "latex"]
 
 AT = {
     "": "",
+    "scope_sparsity": "each arm at the sparsity of its own scope, as published",
     "encoder_sparsity": "at equal encoder sparsity",
     "model_sparsity": "at equal whole-model sparsity (x = as many zeros as x of the encoder)",
 }

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from smc_bench.engine.recipe import Execution, Strict
 from smc_bench.suite.slurm_section import SuiteSlurm
 
-SparsityOver = Literal["encoder_sparsity", "model_sparsity"]
+SparsityOver = Literal["scope_sparsity", "encoder_sparsity", "model_sparsity"]
 
 
 def named_grid(value: object) -> object:
@@ -100,7 +100,10 @@ class Profile(Strict):
 
 
 class Suite(Strict):
-    """A comparison: tasks x sparsities x arms x seeds."""
+    """A comparison: tasks x sparsities x arms x seeds.
+
+    ``recipe`` and ``recipes`` are patches as in a profile, which is merged over them.
+    """
 
     name: str
     title: str
@@ -119,6 +122,7 @@ class Suite(Strict):
     slurm: SuiteSlurm = SuiteSlurm()
     report: ReportLayout = ReportLayout()
     recipe: Patch = Field(default_factory=dict)
+    recipes: dict[str, Patch] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod

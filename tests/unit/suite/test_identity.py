@@ -87,7 +87,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.scorer_options", {"batches": 2}), ("task.name", "cola"),
     ("recipe.sparsity_schedule.kind", "rounds"), ("recipe.lr_schedule.kind", "linear"),
     ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
-    ("recipe.regrowth", {"every": "10it"}),
+    ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
 ]  # fmt: skip
 # No other value is allowed beside the rest of BASE, so these are looked at alone.
 NOT_ALONE = {
@@ -140,3 +140,9 @@ def test_no_setting_is_forgotten_above() -> None:
 def test_identity_of_version_1_stays() -> None:
     """As given by the first code of this version: later settings must not orphan its records."""
     assert Cell.model_validate(BASE).id == "9fd9f199b433"
+
+
+def test_a_copy_has_an_identity_of_its_own() -> None:
+    cell = Cell.model_validate(BASE)
+    assert cell.id != cell.model_copy(update={"seed": 9}).id
+    assert cell.model_copy(update={"seed": 9}).id == Cell.model_validate(BASE | {"seed": 9}).id
