@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,21 @@ def test_mixed_records_are_named_under_the_table(tmp_path: Path) -> None:
     assert "1 of 7 records come from a tree with uncommitted changes." in found
     assert "Mixes major versions of torch: 2, 3." in found
     assert "Mixes revisions of the data or weights of sst2." in found
+
+
+def test_sparsity_that_came_out_otherwise_is_said(tmp_path: Path) -> None:
+    """As with soft movement, whose sparsity is an outcome; the others are silent."""
+    suite = suite_file(tmp_path, seeds="1")
+    plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
+    store = Store(tmp_path / "r")
+    (bad,) = [entry.cell for entry in plan.entries if entry.arm == "bad"]
+    path = store.folder(bad.folder).path / "record.json"
+    record = json.loads(path.read_text())
+    record["sparsity"]["scope"]["zeros"] = 613
+    path.write_text(json.dumps(record))
+    found = tables.markdown(Results.of(plan, store))
+    assert "bad: measured sparsity of its scope is 0.613 at 0.8." in found
+    assert "good: measured" not in found
 
 
 def test_latex_is_escaped_and_bold(tmp_path: Path) -> None:
