@@ -63,7 +63,8 @@ class Ours:
         settings = FisherSettings(BLOCK, count, dampening, algebra=algebra)
         pieces = [Piece(name, 0, size) for name, size in sizes.items()]
         cpu = torch.device("cpu")
-        self.estimates = [Estimate(piece, settings, Spare(0), cpu) for piece in pieces]
+        spare = Spare(1 << 40)
+        self.estimates = [Estimate(piece, settings, spare, cpu) for piece in pieces]
 
     def add(self, gradient: Gradient) -> None:  # noqa: D102
         for estimate in self.estimates:
@@ -234,7 +235,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.load:
-        gradients, weights, about = torch.load(asked.load, weights_only=True)
+        gradients, weights, about = torch.load(asked.load, weights_only=True, mmap=True)
     else:
         gradients, weights, about = collect(asked.gradients)
     if asked.keep:

@@ -9,7 +9,7 @@ Weights that are pruned already have no part in any of it: their gradients are m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from smc_bench.engine.fisher import (
     CHUNKS,
     FisherSettings,
     InverseFisher,
+    NeedsFloat64,
     Piece,
     blocks_within,
     inverse_fisher,
@@ -48,17 +49,26 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
             f"oBERT with structure {statistics.structure} needs scorer_options.block to be a "
             f"multiple of {size}, not {options.block} (the 4-block recipes of the paper set 32)"
         )
-    surgeon = _Surgeon(weights, statistics, options)
-    saliency = surgeon.saliency()
+    surgeon = _Surgeon(weights, statistics, options, wide=False)
+    try:
+        saliency = surgeon.saliency()
+    except NeedsFloat64:
+        surgeon = _Surgeon(weights, statistics, options, wide=True)
+        saliency = surgeon.saliency()
     # With blocks of one weight there are no others to update.
     idle = options.update == "none" or options.block == 1
     return Scored(saliency, None if idle else surgeon.compensate)
 
 
 def plan_passes(
-    weights: Mapping[str, Tensor], options: ObertOptions
+    weights: Mapping[str, Tensor], options: ObertOptions, wide: bool = False
 ) -> tuple[int, list[list[Piece]]]:
     """Split weights into groups whose estimate fits ``fisher_memory``, in as few as can be.
+
+    Args:
+        weights: Tensors by name.
+        options: Block, gradients and memory.
+        wide: Plan for float64.
 
     Returns:
         Gradients to buffer at a time, and the pieces of each group.
@@ -69,14 +79,15 @@ def plan_passes(
     block = options.block
     total = sum(-(-w.numel() // block) for w in weights.values())
     chunks = [min(chunk, options.gradients) for chunk in CHUNKS]
-    rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk) for chunk in chunks}
+    rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk, wide) for chunk in chunks}
     passes = {chunk: -(-total // room) for chunk, room in rooms.items() if room > 0}
     if not passes or min(passes.values()) > MAX_PASSES:
-        needed = state_bytes(-(-total // MAX_PASSES), block, chunks[-1])
+        needed = state_bytes(-(-total // MAX_PASSES), block, chunks[-1], wide)
+        whole = state_bytes(total, block, chunks[0], wide)
         raise SuiteError(
             f"fisher_memory: {options.fisher_memory} is too small for the Fisher blocks of "
             f"{total * block} weights: give at least {needed / 1e6:.3g}MB for {MAX_PASSES} passes "
-            f"over the gradients, or {state_bytes(total, block, chunks[0]) / 1e9:.3g}GB for one"
+            f"over the gradients, or {whole / 1e9:.3g}GB for one"
         )
     chunk = min(passes, key=lambda c: (passes[c], -c))
     return chunk, list(_groups(weights, block, rooms[chunk]))
@@ -105,9 +116,12 @@ class _Surgeon:
     The last group's is kept in between; the others, if any, are made again.
     """
 
-    def __init__(self, weights: Weights, statistics: Statistics, options: ObertOptions) -> None:
+    def __init__(
+        self, weights: Weights, statistics: Statistics, options: ObertOptions, *, wide: bool
+    ) -> None:
         self.weights, self.statistics, self.options = weights, statistics, options
-        self.chunk, self.groups = plan_passes(weights, options)
+        self.wide = wide
+        self.chunk, self.groups = plan_passes(weights, options, wide)
         self.kept: tuple[list[Piece], InverseFisher] | None = None
 
     def saliency(self) -> Saliency:
@@ -131,21 +145,25 @@ class _Surgeon:
             return kept[1]
         del kept  # there is room for one only
         options, names = self.options, list(dict.fromkeys(piece.name for piece in group))
-        used = state_bytes(sum(p.blocks(options.block) for p in group), options.block, self.chunk)
+        blocks = sum(piece.blocks(options.block) for piece in group)
+        used = state_bytes(blocks, options.block, self.chunk, self.wide)
         settings = FisherSettings(
             options.block,
             options.gradients,
             options.dampening,
             self.chunk,
+            wide=self.wide,
             spare=options.fisher_bytes - used,
         )
+        train = options.gradient_mode == "train"
         gradients = self.statistics.gradients(
-            names,
-            options.gradients,
-            options.gradient_batch,
-            train=options.gradient_mode == "train",
+            names, options.gradients, options.gradient_batch, train=train
         )
-        return inverse_fisher(group, gradients, settings, self.statistics.masks)
+        try:
+            return inverse_fisher(group, gradients, settings, self.statistics.masks)
+        finally:
+            if isinstance(gradients, Generator):  # puts the model back where it stopped early
+                gradients.close()
 
     def _score(self, group: list[Piece], found: Saliency) -> None:
         fisher = self._fisher(group)

@@ -262,6 +262,17 @@ def test_several_passes_give_what_one_gives(update: str, structure: str, masked:
         assert np.allclose(one_weights[name], weights[name], rtol=1e-4, atol=1e-6)
 
 
+def test_plans_again_where_float64_is_needed() -> None:
+    memory = f"{state_bytes(6, 12, 24)}B"  # all of it in float32
+    evidence = Evidence(Tiny(), dampening=1e-9, fisher_memory=memory)
+    found, weights = score(evidence).saliency, flat_weights(evidence.model)
+    assert evidence.passes == 2  # one given up; then float64 with a smaller buffer
+    for name, blocks in fishers(evidence).items():
+        diagonal = np.concatenate([np.diag(np.linalg.inv(f)) for f in blocks])
+        expected = weights[name] ** 2 / (2 * diagonal + FLOAT32_EPS)
+        assert np.allclose(found[name].double().numpy().ravel(), expected, rtol=1e-4)
+
+
 def test_single_weights_have_no_others_to_update() -> None:
     assert score(Evidence(Tiny(), block=1, update="independent")).compensate is None
 
