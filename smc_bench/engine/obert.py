@@ -10,6 +10,7 @@ Weights that are pruned already have no part in any of it: their gradients are m
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -50,9 +51,10 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
             f"multiple of {size}, not {options.block} (the 4-block recipes of the paper set 32)"
         )
     surgeon = _Surgeon(weights, statistics, options, wide=False)
-    try:
+    saliency: Saliency | None = None
+    with suppress(NeedsFloat64):
         saliency = surgeon.saliency()
-    except NeedsFloat64:
+    if saliency is None:  # by now what failed is freed: while an exception lives, it is not
         surgeon = _Surgeon(weights, statistics, options, wide=True)
         saliency = surgeon.saliency()
     # With blocks of one weight there are no others to update.
