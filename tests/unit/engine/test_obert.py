@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, cast
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from smc_bench.engine.fisher import state_bytes
+from smc_bench.engine.fisher import Estimate, InverseFisher, state_bytes
 from smc_bench.engine.masks import Masks, tighten
 from smc_bench.engine.obert import obert, plan_passes
 from smc_bench.engine.obert_options import FLOAT32_EPS, ObertOptions, to_bytes
@@ -56,13 +57,15 @@ class Evidence:
     ) -> None:
         self.model, self.structure, self.masks = model, structure, masks or {}
         self.options = ObertOptions(**(OPTIONS | options)).model_dump(mode="json")
-        self.seed, self.step, self.passes = 0, 0, 0
+        self.seed, self.step, self.passes, self.watched = 0, 0, 0, False
 
     def gradients(
         self, names: Sequence[str], count: int, batch: int, *, train: bool
     ) -> Iterator[dict[str, torch.Tensor]]:
         assert (count, batch, train) == (COUNT, BATCH, False)
         self.passes += 1
+        if self.watched:  # one estimate at a time: this pass's is made with its first gradient
+            assert not any(type(thing) in (Estimate, InverseFisher) for thing in gc.get_objects())
         for index in range(count):
             wanted = [self.model.weights[name] for name in names]
             with torch.enable_grad():
@@ -253,6 +256,7 @@ def test_several_passes_give_what_one_gives(update: str, structure: str, masked:
         model = Tiny(5)
         masks = half_mask(model) if masked else {}
         evidence = Evidence(model, structure, masks, update=update, fisher_memory=memory)
+        evidence.watched = structure == "unstructured"
         results.append((*prune(evidence, 0.5), evidence.passes))
     (one_masks, one_weights, once), (masks, weights, often) = results
     assert once == 1
@@ -260,6 +264,18 @@ def test_several_passes_give_what_one_gives(update: str, structure: str, masked:
     for name in weights:
         assert torch.equal(one_masks[name], masks[name])
         assert np.allclose(one_weights[name], weights[name], rtol=1e-4, atol=1e-6)
+
+
+def test_plans_again_where_float64_is_needed() -> None:
+    memory = f"{state_bytes(6, 12, 24)}B"  # all of it in float32
+    evidence = Evidence(Tiny(), dampening=1e-9, fisher_memory=memory)
+    evidence.watched = True
+    found, weights = score(evidence).saliency, flat_weights(evidence.model)
+    assert evidence.passes == 2  # one given up; then float64 with a smaller buffer
+    for name, blocks in fishers(evidence).items():
+        diagonal = np.concatenate([np.diag(np.linalg.inv(f)) for f in blocks])
+        expected = weights[name] ** 2 / (2 * diagonal + FLOAT32_EPS)
+        assert np.allclose(found[name].double().numpy().ravel(), expected, rtol=1e-4)
 
 
 def test_single_weights_have_no_others_to_update() -> None:
