@@ -1,11 +1,15 @@
 # One command to install, one to see a result, one to test. PYTHON, VENV and JOBS may be set.
+# make reproduce-NAME runs suites/NAME.yaml: the suite's own profile (paper, which without a GPU only
+# says what it would cost), or PROFILE=laptop; PROFILE=paper insists; SLURM=1 submits.
+# table1 and figure_schedules need no training; TIME=1 makes table1 measure as well.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
-PROFILE ?= paper
+KILLS ?= 200
 RUN = $(VENV)/bin/smc-bench
+WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 
-.PHONY: install dev quickstart test lint types reproduce-ablation_embeddings clean
+.PHONY: install dev quickstart test test-slurm test-faults lint types clean
 
 install: $(VENV)/.installed
 
@@ -26,8 +30,14 @@ quickstart: install
 	$(RUN) fetch suites/quickstart.yaml
 	$(RUN) run suites/quickstart.yaml --jobs $(JOBS)
 
-reproduce-ablation_embeddings: install
-	$(RUN) run suites/ablation_embeddings.yaml --profile $(PROFILE) --jobs $(JOBS)
+reproduce-table1: install
+	$(RUN) cost $(if $(TIME),--time)
+
+reproduce-figure_schedules: install
+	$(RUN) schedules suites/figure_schedules.yaml
+
+reproduce-%: install
+	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) $(WHERE)
 
 lint: dev
 	$(VENV)/bin/ruff check .
@@ -43,6 +53,14 @@ test: dev
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest
+
+# A real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
+test-slurm: dev
+	SMC_BENCH_TEST_SLURM=1 HF_HUB_OFFLINE=1 $(VENV)/bin/pytest tests/slurm
+
+# The long campaign: random kills of local runs.
+test-faults: install
+	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
 
 clean:
 	rm -rf $(VENV)

@@ -37,3 +37,7 @@ class AuditError(SmcBenchError):
 
 class Interrupted(SmcBenchError):
     """The cell was asked to stop; its newest checkpoint is on disk."""
+
+
+class SlurmError(SmcBenchError):
+    """SLURM can't be asked, or refused; the message holds its own words."""

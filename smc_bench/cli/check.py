@@ -18,4 +18,6 @@ def command(session: Session) -> None:
     for profile in dict.fromkeys(profiles):
         found = load_suite(session.suite, profile, parse_overrides(session.settings))
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
-        click.echo(f"{session.suite}: profile {profile}: ok ({len(found.arms)} arms; {tasks})")
+        click.echo(
+            f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})"
+        )

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.dispatch.bundle import write_bundle
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
 
 
-@click.command("fetch")
-@suite_command
-def command(session: Session) -> None:
-    """Fetch and pin everything that a suite reads."""
+def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Bring weights and rows of a suite to this machine, checked against their pins.
+
+    Raises:
+        MissingDataError: If something is nowhere to be had.
+        CorruptDataError: If something is not what its pin says.
+    """
     suite, lock = session.load().suite, session.lock()
-    session.store.check_writable()
     reference = weights.ModelRef.parse(suite.model)
     pin = weights.fetch(reference, session.roots, lock)
-    say(f"model {suite.model}: {pin.identity}")
+    tell(f"model {suite.model}: {pin.identity}")
     for entry in suite.tasks:
         spec, task = task_settings(entry)
         for split in dict.fromkeys((task.train_split, *task.eval_splits)):
             found = rows.fetch(spec, task.config, split, session.roots, lock)
-            say(f"{spec.name}/{task.config}/{split}: {found.identity}")
+            tell(f"{spec.name}/{task.config}/{split}: {found.identity}")
+
+
+@click.command("fetch")
+@suite_command
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also pack data, model and lock into a tar file for a site without network.",
+)
+def command(session: Session, bundle: Path | None) -> None:
+    """Fetch and pin everything that a suite reads."""
+    session.store.check_writable()
+    fetch_inputs(session, say)
+    if bundle is not None:
+        members = write_bundle(bundle, session.load().suite, session.roots, session.lock())
+        say(f"{bundle}: {len(members)} files; README.txt in it says how to run from it")

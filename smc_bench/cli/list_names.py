@@ -9,6 +9,7 @@ import click
 from smc_bench.cli.common import include_option, json_option, print_json
 from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.plugins import load_plugins
+from smc_bench.suite.claims import FILE as CLAIMS
 from smc_bench.suite.load import shipped_recipes
 from smc_bench.tasks.specs import SPECS
 
@@ -24,7 +25,7 @@ def command(as_json: bool, include: tuple[Path, ...]) -> None:
         "tasks": {name: f"{', '.join(s.metrics)}; {s.source}" for name, s in sorted(SPECS.items())},
         "scorers": {name: s.source for name, s in sorted(SCORERS.items())},
         "recipes": recipes,
-        "suites": sorted(str(path) for path in Path("suites").glob("*.yaml")),
+        "suites": sorted(str(p) for p in Path("suites").glob("*.yaml") if p.name != CLAIMS),
     }
     if as_json:
         print_json(content)

@@ -1,4 +1,4 @@
-"""``smc-bench logs``: what a cell's worker printed, and why it failed."""
+"""``smc-bench logs``: what a cell's worker printed, why it failed, what its SLURM job said."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import fail
+from smc_bench.dispatch.slurm_jobs import JobsFile
 from smc_bench.store.store import Store
+
+_TAIL = 20
 
 
 @click.command("logs")
 @click.argument("cell_id")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 def command(cell_id: str, results: Path) -> None:
-    """Print the worker's log and the last failure of a cell."""
+    """Print the worker's log, the last failure and the end of the SLURM job's log of a cell."""
     folder = Store(results).by_id(cell_id)
     if folder is None:
         fail(f"no cell below {results / 'cells'} has an id that starts with {cell_id!r} alone")
@@ -22,6 +25,19 @@ def command(cell_id: str, results: Path) -> None:
     click.echo(f"{folder.path}: {folder.state()}")
     if log.exists():
         click.echo(log.read_text(encoding="utf-8", errors="replace").rstrip())
+    _slurm(results, folder.path.name.rsplit("-", 1)[-1])
     failure = folder.failure()
     if failure is not None:
         click.echo(f"{failure.type} at {failure.time}: {failure.message}")
+
+
+def _slurm(results: Path, key: str) -> None:
+    jobs = JobsFile(results).of_cells({key}).get(key, [])
+    if not jobs:
+        return
+    click.echo(f"SLURM jobs: {', '.join(f'{job.job} ({job.submitted})' for job in jobs)}")
+    for ending in ("out", "err"):
+        log = jobs[-1].log(results, ending)
+        if log.exists():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            click.echo("\n".join([f"end of {log}:", *lines[-_TAIL:]]))

@@ -8,6 +8,7 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
 from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
 
@@ -28,12 +29,15 @@ def command(session: Session, as_json: bool, draw: bool) -> None:
         click.echo(
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
-            f"{row['compare_at']}"
+            f"{_hours(row['gpu_hours'])}{row['compare_at']}"
         )
     left = sum(
         int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
     )
     click.echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
+    hours = total_gpu_hours(plan.cells.values())
+    if hours is not None:
+        click.echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
     if not all(cell.resolved for cell in plan.cells.values()):
         click.echo(
             "data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True
@@ -53,11 +57,16 @@ def _rows(session: Session, plan: Plan) -> list[dict[str, Any]]:
             "compare_at": entry.compare_at,
             "seed": entry.cell.seed,
             "steps": timeline_of(entry.cell).total_steps,
+            "gpu_hours": gpu_hours(entry.cell),
             "teacher": entry.cell.teacher,
             "folder": entry.cell.folder,
         }
         for entry in plan.entries
     ]
+
+
+def _hours(hours: float | None) -> str:
+    return "" if hours is None else f"gpu_hours~{hours:<6.3g} "
 
 
 def _draw(plan: Plan) -> None:

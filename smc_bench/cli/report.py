@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from smc_bench.cli.common import Session, json_option, say, suite_command
 from smc_bench.suite.expand import Plan
+
+if TYPE_CHECKING:
+    from smc_bench.report.plots import Width
+    from smc_bench.report.results import Results
 
 
 def folder_of(session: Session, plan: Plan) -> Path:
@@ -16,45 +21,95 @@ def folder_of(session: Session, plan: Plan) -> Path:
 
 
 def write_report(session: Session, plan: Plan) -> None:
-    """Write tables and plots, print the table and say where everything is."""
-    from smc_bench.report import plots, tables
-    from smc_bench.report.frame import frame, notes
+    """Write tables, plots, verdicts and comparisons; print them and say where everything is."""
+    from smc_bench.report import tables
+    from smc_bench.report.results import Results
 
-    data, footnotes = frame(plan, session.store), notes(plan)
-    click.echo(tables.markdown(plan, data, footnotes))
+    results = Results.of(plan, session.store)
+    click.echo(tables.markdown(results))
     folder = folder_of(session, plan)
-    files = tables.write(plan, data, footnotes, folder)
-    files += plots.draw(plan, data, folder)
+    files = tables.write(results, folder) + _draw(session, results)
+    for name, text in (
+        ("verdicts.md", _verdicts(session, results)),
+        ("against.md", _against_reported(session, results, only_answers=True)),
+    ):
+        if text:
+            click.echo(text)
+            files.append(folder / name)
+            files[-1].write_text(text, encoding="utf-8")
     say(f"written to {folder}: {', '.join(path.name for path in files)}")
+
+
+def _verdicts(session: Session, results: Results) -> str:
+    """Verdicts on the claims about this suite; empty where there are none."""
+    from smc_bench.report import verdict_text
+    from smc_bench.report.verdicts import judge
+    from smc_bench.suite.claims import claims_beside, load_claims
+
+    path = claims_beside(session.suite)
+    verdicts = judge(load_claims(path), results) if path else []
+    return verdict_text.markdown(results, verdicts) if verdicts else ""
 
 
 @click.command("table")
 @suite_command
 @json_option
 @click.option("--metric", help="Another metric than the task's primary one.")
-def table(session: Session, as_json: bool, metric: str | None) -> None:
+@click.option("--recovery", is_flag=True, help="Add the percentage of the dense score.")
+@click.option("--against", type=click.Choice(["reported"]), help="Compare with published numbers.")
+def table(
+    session: Session, as_json: bool, metric: str | None, recovery: bool, against: str | None
+) -> None:
     """Print the comparison table of what is finished."""
     from smc_bench.report import tables
-    from smc_bench.report.frame import frame, notes
+    from smc_bench.report.results import Results
 
-    plan = session.plan()
-    data = frame(plan, session.store, metric)
+    results = Results.of(session.plan(), session.store, metric)
     if as_json:
-        click.echo(data.to_json(orient="records", indent=1))
+        click.echo(results.data.to_json(orient="records", indent=1))
     else:
-        click.echo(tables.markdown(plan, data, notes(plan)))
+        click.echo(tables.markdown(results, recovery=recovery))
+        if against:
+            click.echo(_against_reported(session, results))
+
+
+def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
+    from smc_bench.report import against_text
+    from smc_bench.report.against import against_reported
+    from smc_bench.report.methods import read_methods
+    from smc_bench.report.reported import read_reported, reported_folders
+
+    folders = reported_folders(session.store.root)
+    answers = against_reported(results, read_reported(*folders), read_methods(folders))
+    return "" if only_answers and not answers else against_text.markdown(results, answers)
 
 
 @click.command("plot")
 @suite_command
-def plot(session: Session) -> None:
-    """Draw accuracy against sparsity as PNG and PDF."""
-    from smc_bench.report import plots
-    from smc_bench.report.frame import frame
+@click.option(
+    "--columns",
+    type=click.Choice(["one", "two"]),
+    default="two",
+    show_default=True,
+    help="Width on a two-column page.",
+)
+def plot(session: Session, columns: Width) -> None:
+    """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
+    from smc_bench.report.results import Results
 
     plan = session.plan()
-    for path in plots.draw(plan, frame(plan, session.store), folder_of(session, plan)):
+    for path in _draw(session, Results.of(plan, session.store), columns):
         click.echo(path)
+
+
+def _draw(session: Session, results: Results, columns: Width = "two") -> list[Path]:
+    from smc_bench.report import plots
+    from smc_bench.report.curves import published_curves
+    from smc_bench.report.reported import read_reported, reported_folders
+
+    reported = read_reported(*reported_folders(session.store.root))
+    curves = published_curves(results.plan, reported)
+    return plots.draw(results, folder_of(session, results.plan), columns=columns, curves=curves)
 
 
 @click.command("report")

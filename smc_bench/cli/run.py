@@ -10,10 +10,14 @@ import sys
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
+from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
+from smc_bench.dispatch.retry import spare_memory
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import longest_first, timeline_of
 from smc_bench.suite.only import select
@@ -48,6 +52,7 @@ def visible_gpus() -> tuple[str, ...]:
 @click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run.")
 @click.option("--report/--no-report", default=True, help="Write tables and plots at the end.")
+@slurm_options
 def command(
     session: Session,
     jobs: int | None,
@@ -57,18 +62,27 @@ def command(
     force: bool,
     dry_run: bool,
     report: bool,
+    slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
     loaded = session.load()
     gpus = visible_gpus()
     plan = session.plan(network=not dry_run, limit=limit)
     cells = longest_first(select(plan, only))
-    _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
+    if slurm is None:
+        _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
         for cell in cells.values():
             click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
+    if slurm is not None:
+        sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
     session.store.check_writable()
+    if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
+        # What is missing or corrupt is said once and now, not by every worker.
+        fetch_inputs(session)
+    if retry:
+        spare_memory(session.store, cells.values(), loaded.suite.execution)
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
     pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)
@@ -85,13 +99,16 @@ def _refuse_paper_without_gpu(
     if plan.loaded.profile != "paper" or gpus or dry_run:
         return
     steps = sum(timeline_of(cell).total_steps for cell in cells.values())
+    hours = total_gpu_hours(cells.values())
+    cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
     others = [name for name in plan.loaded.suite.profiles if name != "paper"]
     hint = (
         f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
     )
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{hint}; name it with --profile paper to run it here all the same"
+        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here "
+        "all the same"
     )
     context = click.get_current_context()
     if context.params.get("profile") != "paper":

@@ -1,48 +1,68 @@
-"""``smc-bench status``: what is done, running, failed or missing."""
+"""``smc-bench status``: what is done, running, waiting, failed, lost or missing."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 
 import click
 
-from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.common import Session, json_option, print_json, say, suite_command
 from smc_bench.cli.live import describe
+from smc_bench.dispatch.slurm_states import Observation, observe
 from smc_bench.suite.expand import Plan
+from smc_bench.suite.length import timeline_of
 
 
 @click.command("status")
 @suite_command
 @json_option
-@click.option("--watch", is_flag=True, help="Renew every two seconds until all is done.")
+@click.option("--watch", is_flag=True, help="Renew every ten seconds until all is done.")
 def command(session: Session, as_json: bool, watch: bool) -> None:
-    """Show the state of every cell that is not done."""
+    """Show the state of every cell that is not done; the disk first, then one squeue, one sacct."""
     plan = session.plan()
     while True:
-        states = {key: session.store.folder(c.folder).state() for key, c in plan.cells.items()}
+        seen = observe(session.store, plan.cells)
         if as_json:
-            print_json(states)
+            print_json({key: state.word for key, state in seen.states.items()})
             return
         if watch:
             click.clear()
-        _show(session, plan, states)
-        if not watch or all(state == "done" for state in states.values()):
+        _show(session, plan, seen)
+        if not watch or all(state.word == "done" for state in seen.states.values()):
             return
-        time.sleep(2.0)
+        time.sleep(10.0)
 
 
-def _show(session: Session, plan: Plan, states: Mapping[str, str]) -> None:
+def _show(session: Session, plan: Plan, seen: Observation) -> None:
     for key, cell in plan.cells.items():
-        folder = session.store.folder(cell.folder)
-        if states[key] == "running":
-            click.echo(f"{key}  running      {describe(cell, folder)}")
-        elif states[key] == "failed":
-            failure = folder.failure()
-            why = f"{failure.type}: {failure.message}" if failure else ""
-            click.echo(f"{key}  failed       {cell.slug}: {why}")
-        elif states[key] != "done":
-            click.echo(f"{key}  {states[key]:11s}  {cell.slug}")
-    counts = Counter(states.values())
-    click.echo(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+        state = seen.states[key]
+        if state.word == "done":
+            continue
+        what = cell.slug
+        if state.word == "running":
+            what = describe(cell, session.store.folder(cell.folder))
+        click.echo(f"{key}  {state.word:11s}  {what}" + (f": {state.why}" if state.why else ""))
+    counts = Counter(state.word for state in seen.states.values())
+    click.echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
+    if seen.jobs:
+        click.echo(_hours(session, plan, seen))
+    for problem in seen.problems:
+        say(f"SLURM could not be asked: {problem}")
+
+
+def _hours(session: Session, plan: Plan, seen: Observation) -> str:
+    """GPU-hours and job-hours so far (all starts of all jobs), and about how many are left."""
+    gpus = {job.job: job.gpus for jobs in seen.jobs.values() for job in jobs}
+    seconds = seen.job_seconds()
+    job_hours = sum(seconds.values()) / 3600.0
+    gpu_hours = sum(seconds[job] * gpus[job] for job in seconds) / 3600.0
+    text = f"GPU-hours used {gpu_hours:.2f} (job-hours {job_hours:.2f})"
+    steps = {key: timeline_of(cell).total_steps for key, cell in plan.cells.items()}
+    done = [key for key, state in seen.states.items() if state.word == "done" and key in seen.jobs]
+    left = sum(count for key, count in steps.items() if seen.states[key].word != "done")
+    taken = sum(steps[key] for key in done)
+    if taken and left:
+        share = left / taken
+        text += f", left about {gpu_hours * share:.2f} ({job_hours * share:.2f})"
+    return text

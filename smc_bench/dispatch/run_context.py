@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ class FolderContext:
 
     def newest_checkpoint(self) -> Path | None:
         """Newest complete checkpoint of any attempt."""
-        return self.folder.newest_checkpoint()
+        return self.folder.newest_checkpoint(self.attempt)
 
     def checkpoint_folder(self, step: int) -> Path:
         """A hidden folder under this attempt's number; a rename makes it count."""
@@ -126,9 +127,11 @@ class FolderContext:
                     self.stop.set()
                 if time.monotonic() - last >= HEARTBEAT_SECONDS:
                     last = time.monotonic()
-                    os.utime(self.folder.attempt_file(self.attempt))
-                    if not self.folder.is_current(self.attempt):
-                        self.stop.set()
+                    # A file system that is away for a moment must not end the heartbeat.
+                    with suppress(OSError):
+                        os.utime(self.folder.attempt_file(self.attempt))
+                        if not self.folder.is_current(self.attempt):
+                            self.stop.set()
 
         threading.Thread(target=beat, daemon=True, name="heartbeat").start()
         return over.set

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,29 @@ def attempt_cell(
     store: Store, relative: str, roots: Roots, execution: Execution, parent: int | None = None
 ) -> int:
     """Claim a cell and run it to a record or a typed failure."""
+    stop = threading.Event()
+    # First of all: until then these signals would end the process without a word.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, lambda *_: stop.set())
     folder = store.folder(relative)
     attempt = folder.claim()
     if attempt is None:
         return DONE if folder.state() == "done" else TAKEN
     try:
-        return _run(store, folder, attempt, roots, execution, parent)
+        return _run(store, folder, attempt, roots, execution, parent, stop)
     except Interrupted as error:
         print(error, file=sys.stderr)
         folder.end_attempt(attempt, "interrupted")
         return INTERRUPTED
     except (Exception, MemoryError) as error:
+        if folder.state() == "done":
+            print(f"another attempt has finished this cell ({error})", file=sys.stderr)
+            return DONE
         failure = failure_of(error, attempt)
         print(failure.traceback, file=sys.stderr)
         if folder.is_current(attempt):
+            # On a full disk the room that this attempt took is what its last words need.
+            folder.discard_unfinished(attempt)
             folder.write_failure(failure)
             folder.end_attempt(attempt, failure.type)
         return FAILED
@@ -76,6 +86,7 @@ def _run(
     roots: Roots,
     execution: Execution,
     parent: int | None,
+    stop: threading.Event,
 ) -> int:
     from smc_bench.engine.api import run_cell
 
@@ -84,15 +95,14 @@ def _run(
     lock = Lock.load(store.root / "lock.json")
     execution = _kept(folder, execution)
     context = FolderContext(cell, folder, attempt, roots, lock, teacher, execution)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, lambda *_: context.stop.set())
+    context.stop = stop
     end_watch = context.watch(parent)
     started = now()
     try:
         outcome = run_cell(cell, context)
     finally:
         end_watch()
-    record = _record(cell, outcome, attempt, started)
+    record = _record(cell, outcome, attempt, started, read_json(folder.path / "execution.json"))
     splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
     folder.finish(record, splits, context.partial)
     folder.end_attempt(attempt, "done")
@@ -106,14 +116,18 @@ def _kept(folder: CellFolder, execution: Execution) -> Execution:
     path = folder.path / "execution.json"
     kept: dict[str, Any] | None = read_json(path)
     if kept is None:
-        kept = {"execution": execution.model_dump(), "threads": torch.get_num_threads()}
+        kept = {"execution": execution.model_dump(), "threads": None}
+    if kept.get("threads") is None:
+        kept["threads"] = torch.get_num_threads()
         write_json(path, kept)
     torch.set_num_threads(int(kept["threads"]))
     first = Execution.model_validate(kept["execution"])
     return execution.model_copy(update={"micro_batch": first.micro_batch})
 
 
-def _record(cell: Cell, outcome: CellOutcome, attempt: int, started: str) -> Record:
+def _record(
+    cell: Cell, outcome: CellOutcome, attempt: int, started: str, execution: dict[str, Any]
+) -> Record:
     pins = {**cell.data_pins, "model": cell.model_pin}
     content = {key: value for key, value in asdict(outcome).items() if key != "splits"}
     return Record.model_validate(
@@ -126,6 +140,7 @@ def _record(cell: Cell, outcome: CellOutcome, attempt: int, started: str) -> Rec
             "attempt": attempt,
             "started": started,
             "finished": now(),
+            "execution": execution,
             "provenance": provenance(pins),
         }
     )
@@ -134,6 +149,6 @@ def _record(cell: Cell, outcome: CellOutcome, attempt: int, started: str) -> Rec
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except SmcBenchError as problem:
+    except (SmcBenchError, OSError) as problem:
         print(problem, file=sys.stderr)
         sys.exit(FAILED)

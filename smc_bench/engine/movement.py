@@ -2,7 +2,11 @@
 
 Each prunable weight has a score S. The forward pass uses W * M(S); the mask's gradient passes
 straight through to the score, dL/dS = dL/dW' * W, and pruned weights, which get no gradient, keep
-their value, so that they can come back. Masks are chosen anew every few steps.
+their value, so that they can come back. Masks are chosen anew every few steps: by rank, so that the
+sparsity is the schedule's, or (soft movement) by sigmoid(S) > tau under a penalty
+lambda mean sigmoid(S), so that the sparsity is an outcome. tau and lambda rise from 0 as a cubic
+schedule of sparsity does, each to its final value (the authors' ``final_threshold`` and
+``final_lambda``).
 """
 
 from __future__ import annotations
@@ -31,17 +35,35 @@ class MovementScores:
         """Optimizer steps between two choices of the masks."""
         return int(self.options["reselect"])
 
+    @property
+    def soft(self) -> bool:
+        """Whether masks follow from a threshold on the scores instead of their rank."""
+        return "penalty" in self.options
+
     @torch.no_grad()
-    def before_step(self, masks: Masks, rate_share: float) -> None:
+    def over_threshold(self, share: float) -> Masks:
+        """Masks of soft movement when tau has come to ``share`` (0..1) of its final value."""
+        limit = self.options["threshold"] * share
+        return {name: score.sigmoid() > limit for name, score in self.scores.items()}
+
+    @torch.no_grad()
+    def before_step(self, masks: Masks, rate_share: float, share: float) -> None:
         """Move the scores, and hand the optimizer the whole weights with masked gradients.
 
         Args:
             masks: Masks of the forward pass just taken.
             rate_share: Learning rate over its peak; scores follow the weights' schedule.
+            share: How far the sparsity schedule has come, 0..1.
         """
         for name, parameter in self.parameters.items():
             assert parameter.grad is not None
-            self.scores[name].grad = parameter.grad * self.dense[name]
+            score = self.scores[name]
+            score.grad = parameter.grad * self.dense[name]
+            if self.soft:
+                # The penalty is the mean over tensors of each one's mean of sigmoid(S).
+                value = score.sigmoid()
+                weight = self.options["penalty"] * share / (score.numel() * len(self.scores))
+                score.grad += weight * value * (1.0 - value)
             if name in masks:
                 parameter.grad.mul_(masks[name])
             parameter.copy_(self.dense[name])

@@ -50,12 +50,14 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
             f"oBERT with structure {statistics.structure} needs scorer_options.block to be a "
             f"multiple of {size}, not {options.block} (the 4-block recipes of the paper set 32)"
         )
-    surgeon = _Surgeon(weights, statistics, options, wide=False)
+    epoch = options.gradients == "epoch"
+    count = int(statistics.epoch_batches(options.gradient_batch) if epoch else options.gradients)
+    surgeon = _Surgeon(weights, statistics, options, count, wide=False)
     saliency: Saliency | None = None
     with suppress(NeedsFloat64):
         saliency = surgeon.saliency()
     if saliency is None:  # by now what failed is freed: while an exception lives, it is not
-        surgeon = _Surgeon(weights, statistics, options, wide=True)
+        surgeon = _Surgeon(weights, statistics, options, count, wide=True)
         saliency = surgeon.saliency()
     # With blocks of one weight there are no others to update.
     idle = options.update == "none" or options.block == 1
@@ -63,13 +65,14 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
 
 
 def plan_passes(
-    weights: Mapping[str, Tensor], options: ObertOptions, wide: bool = False
+    weights: Mapping[str, Tensor], options: ObertOptions, count: int, wide: bool = False
 ) -> tuple[int, list[list[Piece]]]:
     """Split weights into groups whose estimate fits ``fisher_memory``, in as few as can be.
 
     Args:
-        weights: Tensors by name.
-        options: Block, gradients and memory.
+        weights: What is to be estimated.
+        options: The scorer's options.
+        count: Gradients, m.
         wide: Plan for float64.
 
     Returns:
@@ -80,7 +83,7 @@ def plan_passes(
     """
     block = options.block
     total = sum(-(-w.numel() // block) for w in weights.values())
-    chunks = [min(chunk, options.gradients) for chunk in CHUNKS]
+    chunks = [min(chunk, count) for chunk in CHUNKS]
     rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk, wide) for chunk in chunks}
     passes = {chunk: -(-total // room) for chunk, room in rooms.items() if room > 0}
     if not passes or min(passes.values()) > MAX_PASSES:
@@ -119,11 +122,17 @@ class _Surgeon:
     """
 
     def __init__(
-        self, weights: Weights, statistics: Statistics, options: ObertOptions, *, wide: bool
+        self,
+        weights: Weights,
+        statistics: Statistics,
+        options: ObertOptions,
+        count: int,
+        *,
+        wide: bool,
     ) -> None:
         self.weights, self.statistics, self.options = weights, statistics, options
-        self.wide = wide
-        self.chunk, self.groups = plan_passes(weights, options, wide)
+        self.count, self.wide = count, wide
+        self.chunk, self.groups = plan_passes(weights, options, count, wide)
         self.kept: tuple[list[Piece], InverseFisher] | None = None
 
     def saliency(self) -> Saliency:
@@ -151,7 +160,7 @@ class _Surgeon:
         used = state_bytes(blocks, options.block, self.chunk, self.wide)
         settings = FisherSettings(
             options.block,
-            options.gradients,
+            self.count,
             options.dampening,
             self.chunk,
             wide=self.wide,
@@ -159,7 +168,7 @@ class _Surgeon:
         )
         train = options.gradient_mode == "train"
         gradients = self.statistics.gradients(
-            names, options.gradients, options.gradient_batch, train=train
+            names, self.count, options.gradient_batch, train=train
         )
         try:
             return inverse_fisher(group, gradients, settings, self.statistics.masks)

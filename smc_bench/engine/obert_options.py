@@ -61,7 +61,8 @@ class ObertOptions(Strict):
     Attributes:
         block: Consecutive weights whose interactions are kept, B. 50 in the published recipes (32
             for 4-block); 1 in SMC-Bench.
-        gradients: Mini-batch gradients, m. 1024 in the published recipes and sparseml.
+        gradients: Mini-batch gradients, m. 1024 in the published recipes and sparseml; ``epoch``
+            is one pass over the training rows (SMC-Bench).
         gradient_batch: Rows of a mini-batch. 16 in the recipes for MNLI and QQP, 8 for SQuAD.
         dampening: lambda. 1e-7 in the published recipes, sparseml and SMC-Bench.
         update: What becomes of the weights that stay. ``independent``: each newly pruned weight
@@ -76,7 +77,7 @@ class ObertOptions(Strict):
     """
 
     block: int = Field(50, ge=1)
-    gradients: int = Field(1024, ge=1)
+    gradients: Annotated[int, Field(ge=1)] | Literal["epoch"] = 1024
     gradient_batch: int = Field(16, ge=1)
     dampening: float = Field(1e-7, gt=0.0)
     update: Literal["independent", "joint", "none"] = "independent"

@@ -5,7 +5,7 @@ Float32 throughout, whatever precision training runs in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,9 +24,22 @@ class Probe:
     passes over groups of layers belong together.
     """
 
-    def __init__(self, objective: Objective, seed: int, step: int) -> None:
-        """Fix which batches are drawn: a function of (seed, step)."""
-        self.objective, self.seed, self.step = objective, seed, step
+    def __init__(
+        self,
+        objective: Objective,
+        seed: int,
+        step: int,
+        tick: Callable[[int, int], None] = lambda done, count: None,
+    ) -> None:
+        """Fix which batches are drawn: a function of (seed, step).
+
+        Args:
+            objective: Model, data and loss.
+            seed: The cell's seed.
+            step: Optimizer step of the pruning event.
+            tick: Told after each batch how many of how many are done; may raise to stop.
+        """
+        self.objective, self.seed, self.step, self.tick = objective, seed, step, tick
         self.model: Any = objective.model
 
     def batches(self, count: int | None, batch: int) -> Iterator[list[int]]:
@@ -67,6 +80,7 @@ class Probe:
                 with torch.enable_grad():
                     loss = self.objective.task_loss(chosen)
                     found = torch.autograd.grad(loss, wanted)
+                self.tick(index + 1, count)
                 yield dict(zip(names, found, strict=True))
 
     @torch.no_grad()
@@ -108,11 +122,12 @@ class Probe:
         handles = [m.register_forward_pre_hook(hook(name)) for name, m in modules.items()]
         try:
             with self._mode(False):
-                for chosen in self.batches(count, batch):
+                for index, chosen in enumerate(self.batches(count, batch)):
                     inputs = self.objective.inputs(chosen)
                     mask = inputs["attention_mask"].bool()
                     real[:] = [mask.reshape(-1, mask.shape[-1])]
                     self.model(**inputs)
+                    self.tick(index + 1, count)
         finally:
             for handle in handles:
                 handle.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,34 +21,40 @@ from smc_bench.engine.structure import row_multiple
 from smc_bench.errors import ModelError
 from smc_bench.models.components import component_map
 
-MOVEMENT = "movement"
+LEARNED = ("movement", "soft_movement")
 
 
 class Pruner:
     """Masks of one model over the scope of one recipe."""
 
     def __init__(
-        self, model: Any, recipe: Recipe, timeline: Timeline, seed: int, objective: Objective
+        self,
+        model: Any,
+        recipe: Recipe,
+        timeline: Timeline,
+        seed: int,
+        objective: Objective,
+        tick: Callable[[int, int], None] = lambda done, count: None,
     ) -> None:
         """Map the model's components; everything is dense at first.
 
         Raises:
             ModelError: If a tensor's rows do not fit the recipe's structure.
         """
-        self.recipe, self.seed, self.objective = recipe, seed, objective
+        self.recipe, self.seed, self.objective, self.tick = recipe, seed, objective, tick
         self.parts = component_map(model)
         everything = dict(model.named_parameters())
         self.parameters: dict[str, nn.Parameter] = {
             name: everything[name] for name in self.parts.in_scope(recipe.scope)
         }
         self.masks: Masks = {}
-        self.reached = 0.0
+        self.reached, self.final = 0.0, timeline.final_sparsity
         self._totals: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
         for name, component in self.parts.prunable.items():
             self._totals[component] += everything[name].numel()
         self._check_rows()
         prunes = recipe.sparsity_schedule is not None
-        learned = prunes and recipe.scorer == MOVEMENT
+        learned = prunes and recipe.scorer in LEARNED
         self.movement = MovementScores(self.parameters, recipe.scorer_options) if learned else None
         settings = recipe.regrowth
         self.regrowth = RegrowthPlan.of(settings, timeline) if settings and prunes else None
@@ -78,11 +84,12 @@ class Pruner:
 
     @torch.no_grad()
     def _tighten(self, step: int, sparsity: float) -> None:
+        self.reached = sparsity
         scored = self._score(step)
         new = self._masks_at(scored.saliency, sparsity)
         if scored.compensate is not None:
             scored.compensate(new)
-        self.masks, self.reached = new, sparsity
+        self.masks = new
         self.hold()
 
     def _score(self, step: int) -> Scored:
@@ -96,12 +103,14 @@ class Pruner:
             self.masks,
             self.recipe.structure,
             self.recipe.train.batch,
-            Probe(self.objective, self.seed, step),
+            Probe(self.objective, self.seed, step, self.tick),
         )
         found = scorer(self.parameters, statistics)
         return found if isinstance(found, Scored) else Scored(found)
 
     def _masks_at(self, saliency: Saliency, sparsity: float) -> Masks:
+        if self.movement is not None and self.movement.soft:
+            return self.movement.over_threshold(self.progress)
         # Movement chooses among all weights each time: what was pruned may come back.
         old = {} if self.movement is not None else self.masks
         masks = old or {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.parameters.items()}
@@ -112,10 +121,15 @@ class Pruner:
         share = target_zeros(self.recipe, self._totals, sparsity)[1] / total
         return tighten(saliency, masks, share, self.recipe.threshold, self.recipe.structure)
 
+    @property
+    def progress(self) -> float:
+        """How far the sparsity schedule has come, 0..1."""
+        return self.reached / self.final if self.final else 0.0
+
     def before_step(self, rate_share: float) -> None:
         """Between the backward pass and the optimizer's step."""
         if self.movement is not None:
-            self.movement.before_step(self.masks, rate_share)
+            self.movement.before_step(self.masks, rate_share, self.progress)
 
     def after_step(self, step: int) -> None:
         """After the optimizer's step: masks hold, and learned masks are renewed when due."""

@@ -9,99 +9,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from smc_bench.engine.durations import ClockTime, Duration, split_duration
+from smc_bench.engine.pruning_schedules import (
+    EqualSteps,
+    RoundsSchedule,
+    ScaledSchedule,
+    SparsitySchedule,
+)
+from smc_bench.engine.strict import Strict as Strict
 from smc_bench.engine.structure import checked, pattern_sparsity
 
 Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Threshold = Literal["global", "per_layer", "per_row"]
-
-
-class Strict(BaseModel):
-    """Base of all settings: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RampSchedule(Strict):
-    """Gradual pruning over a fixed window: an event each ``every`` steps from ``start`` to ``end``.
-
-    ``shape`` cubic is s = sf + (s0 - sf)(1 - x)^3 (arXiv 1710.01878, eq. 1), linear the same with
-    exponent 1; x runs from 0 at ``start`` to 1 at ``end``. ``end_inclusive: false`` drops an event
-    that would fall on ``end`` itself, as SMC-Bench's condition ``step < final`` does, so the last
-    event ends a little below the target and the audit expects just that. ``align: zero`` counts
-    events from step 0 (multiples of ``every`` inside the window, SMC-Bench), ``start`` from the
-    window's start (sparseml).
-    """
-
-    kind: Literal["ramp"] = "ramp"
-    initial: float = Field(0.0, ge=0.0, lt=1.0)
-    shape: Literal["cubic", "linear"] = "cubic"
-    start: Duration
-    end: Duration
-    every: Duration
-    end_inclusive: bool = True
-    align: Literal["start", "zero"] = "start"
-
-
-class ScaledSchedule(Strict):
-    """Length scaled to the target: one large first step, then as many events as the target needs.
-
-    The paper gives no formula (arXiv 2312.13547 section 3.3 states the principle); this one is
-    this project's: from ``initial`` on, each event removes at most the share ``removes`` of the
-    weights that are left, all events the same share; each is followed by one ``cycle`` of training,
-    so the length of training follows from the target.
-    """
-
-    kind: Literal["scaled"] = "scaled"
-    initial: float = Field(0.7, ge=0.0, lt=1.0)
-    removes: float = Field(0.3, gt=0.0, lt=1.0)
-    start: Duration
-    cycle: Duration
-
-    @field_validator("start", "cycle")
-    @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        return _absolute(value)
-
-
-class OneShotSchedule(Strict):
-    """All weights at once, at one point of training."""
-
-    kind: Literal["one_shot"] = "one_shot"
-    at: Duration = "0it"
-
-
-class RoundsSchedule(Strict):
-    """Iterative pruning: train a round, prune, go back to the start, again (arXiv 1803.03635).
-
-    Each pruning removes the share ``removes`` of the weights that are left (the last one less, so
-    that it ends on the target); then all weights but the pruned ones return to what they were
-    before training, the optimizer starts anew, and so does the learning rate, whose schedule spans
-    one round. SMC-Bench: 20 % a round, back to the pretrained weights (its script of LTH).
-    """
-
-    kind: Literal["rounds"] = "rounds"
-    removes: float = Field(0.2, gt=0.0, lt=1.0)
-    round: Duration
-
-    @field_validator("round")
-    @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        return _absolute(value)
-
-
-SparsitySchedule = Annotated[
-    RampSchedule | ScaledSchedule | OneShotSchedule | RoundsSchedule, Field(discriminator="kind")
-]
-
-
-def _absolute(value: str) -> str:
-    if split_duration(value)[1] == "%":
-        raise ValueError("the length of training follows from this schedule: give ep or it, not %")
-    return value
 
 
 class LinearLR(Strict):
@@ -152,7 +74,7 @@ class Distillation(Strict):
 class Training(Strict):
     """How weights are trained. AdamW (arXiv 1711.05101); biases and LayerNorm are not decayed."""
 
-    duration: Duration | Literal["scaled"]
+    duration: Duration | Literal["scaled"] | EqualSteps
     batch: int = Field(32, ge=1)
     batching: Literal["random", "grouped"] = "random"
     weight_decay: float = Field(0.0, ge=0.0)
@@ -168,8 +90,8 @@ class Training(Strict):
 
     @field_validator("duration")
     @classmethod
-    def _not_a_share(cls, value: str) -> str:
-        if value != "scaled" and split_duration(value)[1] == "%":
+    def _not_a_share(cls, value: str | EqualSteps) -> str | EqualSteps:
+        if isinstance(value, str) and value != "scaled" and split_duration(value)[1] == "%":
             raise ValueError("give the length of training in ep or it (or scaled), not in %")
         return value
 
@@ -267,6 +189,15 @@ class Recipe(Strict):
         elif self.scope == ("encoder",):
             defaults = {"sparsity_over": "scope"}
         return self.model_copy(update=defaults)
+
+    @property
+    def length(self) -> EqualSteps:
+        """What the number of optimizer steps follows from, for another recipe to be as long."""
+        if isinstance(self.train.duration, EqualSteps):
+            return self.train.duration
+        schedule, duration = self.sparsity_schedule, self.train.duration
+        sets_length = isinstance(schedule, ScaledSchedule | RoundsSchedule)
+        return EqualSteps(batch=self.train.batch, length=schedule if sets_length else duration)
 
     @property
     def needs_teacher(self) -> bool:

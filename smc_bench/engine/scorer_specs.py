@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from smc_bench.engine.obert_options import ObertOptions
 from smc_bench.engine.recipe import Strict
 from smc_bench.errors import SuiteError
 
@@ -43,12 +44,20 @@ class MovementOptions(Strict):
     reselect: int = Field(1, ge=1)
 
 
+class SoftMovementOptions(MovementOptions):
+    """Learned scores with a threshold and a penalty; both values of the authors' SQuAD command."""
+
+    threshold: float = Field(0.1, gt=0.0, lt=0.5)
+    penalty: float = Field(400.0, ge=0.0)
+
+
 @dataclass(frozen=True)
 class ScorerSpec:
     """A scorer as suites know it.
 
     Attributes:
         name: Exact name in a recipe.
+        free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
         version: Raised whenever the same input would give other saliencies; part of identity.
         function: ``module:name`` of the implementation, imported when a cell first needs it.
         source: Paper or code that defines it.
@@ -60,6 +69,7 @@ class ScorerSpec:
     function: str
     source: str
     options: type[Strict] = NoOptions
+    free: bool = False
 
 
 SCORERS: dict[str, ScorerSpec] = {}
@@ -136,5 +146,24 @@ register(
         function="smc_bench.engine.sparsegpt:sparsegpt",
         source="layer-wise OBS on inputs' second moments, swept column by column; arXiv 2301.00774",
         options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="obert",
+        version=1,
+        function="smc_bench.engine.obert:obert",
+        source="w^2 / 2[F^-1]_ii with a block-diagonal empirical Fisher; arXiv 2203.07259",
+        options=ObertOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="soft_movement",
+        version=1,
+        function="smc_bench.engine.movement:MovementScores",
+        source="movement with a threshold and a penalty on the scores; arXiv 2005.07683",
+        options=SoftMovementOptions,
+        free=True,
     )
 )

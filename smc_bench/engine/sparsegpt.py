@@ -18,6 +18,7 @@ from smc_bench.engine.masks import Masks
 from smc_bench.engine.scorers import Scored, Statistics, Weights
 
 _DAMPING = 0.01  # of the mean diagonal: ``percdamp`` of the authors' code
+_COLUMNS = 128  # of a block in the sweep: moves the last bits only
 
 
 def sparsegpt(weights: Weights, statistics: Statistics) -> Scored:
@@ -50,9 +51,18 @@ def inverse_factor(moment: Tensor) -> Tensor:
 
 
 def swept(weight: Tensor, mask: Tensor, factor: Tensor) -> Tensor:
-    """The weight (out, in) with masked entries zero and the others made up, column by column."""
+    """The weight (out, in) with masked entries zero and the others made up, column by column.
+
+    What a block of columns owes to all the columns behind it is paid at once, by one product.
+    """
     new = weight.clone()
-    for column in range(new.shape[1]):
-        error = (new[:, column] / factor[column, column]).masked_fill(mask[:, column], 0.0)
-        new[:, column:] -= error[:, None] * factor[column, column:][None, :]
+    columns = new.shape[1]
+    for start in range(0, columns, _COLUMNS):
+        stop = min(start + _COLUMNS, columns)
+        errors = torch.zeros_like(new[:, start:stop])
+        for column in range(start, stop):
+            error = (new[:, column] / factor[column, column]).masked_fill(mask[:, column], 0.0)
+            new[:, column:stop] -= error[:, None] * factor[column, column:stop]
+            errors[:, column - start] = error
+        new[:, stop:] -= errors @ factor[start:stop, stop:]
     return new.masked_fill_(~mask, 0.0)

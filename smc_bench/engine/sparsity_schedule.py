@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 
 from smc_bench.engine.durations import to_steps
-from smc_bench.engine.recipe import (
+from smc_bench.engine.pruning_schedules import (
+    EqualSteps,
     OneShotSchedule,
     RampSchedule,
-    Recipe,
     RoundsSchedule,
     ScaledSchedule,
 )
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.structure import pattern_sparsity
 
 
@@ -51,21 +52,32 @@ class Timeline:
         return reached[-1] if reached else 0.0
 
 
-def scaled_levels(target: float, initial: float, removes: float) -> tuple[float, ...]:
+def scaled_levels(
+    target: float, initial: float, removes: float, paced_from: float | None = None
+) -> tuple[float, ...]:
     """Sparsity after each event when an event removes at most ``removes`` of what is left.
 
     The first event goes to ``initial`` (or at once to a target below it); k more follow, with
-    k the least number for which equal shares stay within ``removes``:
-    s_i = 1 - (1 - s0) ((1 - sf)/(1 - s0))^(i/k). Three events for 0.8, five for 0.9 and eight for
-    0.97 with s0 = 0.7 and removes = 0.3. The formula is this project's, not the paper's.
+    k the least number for which equal shares stay within ``removes``, counted from ``paced_from``
+    where that is given: s_i = 1 - (1 - s0) ((1 - sf)/(1 - s0))^(i/k). Three events for 0.8, five
+    for 0.9 and eight for 0.97 with s0 = 0.7 and removes = 0.3. The formula is this project's, not
+    the paper's.
     """
-    if target <= initial:
+    count = _events_after_first(target, initial if paced_from is None else paced_from, removes)
+    if count == 0:
         return (target,)
-    ratio = (1.0 - target) / (1.0 - initial)
-    # The tolerance keeps exact powers such as 0.7 * 0.7 from needing one event more by rounding.
-    count = max(1, math.ceil(math.log(ratio) / math.log(1.0 - removes) - 1e-9))
-    levels = [1.0 - (1.0 - initial) * ratio ** (i / count) for i in range(count)]
+    start = min(initial, target)
+    ratio = (1.0 - target) / (1.0 - start)
+    levels = [1.0 - (1.0 - start) * ratio ** (i / count) for i in range(count)]
     return (*levels, target)
+
+
+def _events_after_first(target: float, start: float, removes: float) -> int:
+    if target <= start:
+        return 0
+    ratio = (1.0 - target) / (1.0 - start)
+    # The tolerance keeps exact powers such as 0.7 * 0.7 from needing one event more by rounding.
+    return max(1, math.ceil(math.log(ratio) / math.log(1.0 - removes) - 1e-9))
 
 
 def ramp_level(schedule: RampSchedule, target: float, x: float) -> float:
@@ -90,6 +102,9 @@ def _ramp(
     first = start if schedule.align == "start" else math.ceil(start / every) * every
     steps = list(range(first, end, every)) or [start]
     if schedule.end_inclusive and steps[-1] != end:
+        # Rounding to whole steps may set the last regular event just before the end: it is one.
+        if len(steps) > 1 and end - steps[-1] < min(every / 2, len(steps)):
+            steps.pop()
         steps.append(end)
     span = max(1, end - start)
     levels = [ramp_level(schedule, target, (step - start) / span) for step in steps]
@@ -100,7 +115,7 @@ def _ramp(
 def _scaled(schedule: ScaledSchedule, target: float, steps_per_epoch: int) -> Timeline:
     start = to_steps(schedule.start, steps_per_epoch)
     cycle = max(1, to_steps(schedule.cycle, steps_per_epoch))
-    levels = scaled_levels(target, schedule.initial, schedule.removes)
+    levels = scaled_levels(target, schedule.initial, schedule.removes, schedule.paced_from)
     events = tuple(PruningEvent(start + i * cycle, level) for i, level in enumerate(levels))
     return Timeline(start + len(levels) * cycle, steps_per_epoch, events)
 
@@ -114,6 +129,19 @@ def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Ti
     return Timeline((count + 1) * length, steps_per_epoch, events, length)
 
 
+def _total(length: EqualSteps, target: float, train_rows: int) -> int:
+    per_epoch = _steps_per_epoch(train_rows, length.batch)
+    if isinstance(length.length, ScaledSchedule):
+        return _scaled(length.length, target, per_epoch).total_steps
+    if isinstance(length.length, RoundsSchedule):
+        return _rounds(length.length, target, per_epoch).total_steps
+    return to_steps(length.length, per_epoch)
+
+
+def _steps_per_epoch(train_rows: int, batch: int) -> int:
+    return max(1, math.ceil(train_rows / batch))
+
+
 def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     """The timeline of a recipe at one target.
 
@@ -125,7 +153,7 @@ def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
     Raises:
         ValueError: If the schedule does not fit the length of training.
     """
-    steps_per_epoch = max(1, math.ceil(train_rows / recipe.train.batch))
+    steps_per_epoch = _steps_per_epoch(train_rows, recipe.train.batch)
     schedule = recipe.sparsity_schedule
     pattern = pattern_sparsity(recipe.structure)
     if schedule is not None and pattern is not None and abs(pattern - target) > 1e-9:
@@ -136,7 +164,7 @@ def build_timeline(recipe: Recipe, target: float, train_rows: int) -> Timeline:
         return _scaled(schedule, target, steps_per_epoch)
     if isinstance(schedule, RoundsSchedule):
         return _rounds(schedule, target, steps_per_epoch)
-    total = to_steps(recipe.train.duration, steps_per_epoch)
+    total = _total(recipe.length, target, train_rows)
     if schedule is None:
         return Timeline(total, steps_per_epoch, ())
     if isinstance(schedule, OneShotSchedule):

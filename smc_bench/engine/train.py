@@ -81,7 +81,7 @@ class Trainer:
             distillation=recipe.distillation,
             teacher_outputs=teacher_outputs,
         )
-        self.pruner = Pruner(self.raw, recipe, timeline, seed, self.objective)
+        self.pruner = Pruner(self.raw, recipe, timeline, seed, self.objective, self._scoring)
         self.initial = self._initial_state()
         self.step = 0
         self.events: list[dict[str, float]] = []
@@ -123,6 +123,15 @@ class Trainer:
                 self.events.append(self.pruner.prune(event))
                 if event.rewind and self.step < self.total:
                     self._rewind()
+
+    def _scoring(self, done: int, count: int) -> None:
+        """Between two batches of a scorer: tell, and stop if asked to.
+
+        The event is then taken anew from the newest checkpoint: half an event is no state to keep.
+        """
+        self.context.progress(Progress("score", done, count))
+        if self.context.should_stop():
+            raise Interrupted(f"stopped while scoring at step {self.step} of {self.total}")
 
     def _initial_state(self) -> dict[str, Any]:
         """The model before training, where the timeline goes back to it."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from smc_bench.store.store import Store
+from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.expand import Entry, Plan
 from smc_bench.tasks.specs import SPECS
 
 COLUMNS = (
     "task", "arm", "compare_at", "sparsity", "seed", "cell", "state", "metric", "value", "trivial",
     "encoder_sparsity", "model_sparsity", "scope_sparsity", "embeddings_sparsity", "head_sparsity",
-    "steps", "seconds",
+    "steps", "seconds", "commit", "dirty", "packages", "data",
 )  # fmt: skip
 
 
@@ -19,9 +22,21 @@ def frame(plan: Plan, store: Store, metric: str | None = None) -> pd.DataFrame:
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1, time in seconds of training.
+    ``packages`` are major versions, ``data`` the pins of rows and weights.
     """
-    rows = [_row(entry, store, metric) for entry in plan.entries]
+    called = labels(plan)
+    rows = [{"task": called[e.cell.task], **_row(e, store, metric)} for e in plan.entries]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def labels(plan: Plan) -> dict[TaskSettings, str]:
+    """What each task is called: its name, and its configuration where several share the name."""
+    tasks = list(dict.fromkeys(entry.cell.task for entry in plan.entries))
+    names = [task.name for task in tasks]
+    return {
+        task: f"{task.name}-{task.config}" if names.count(task.name) > 1 else task.name
+        for task in tasks
+    }
 
 
 def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
@@ -29,7 +44,6 @@ def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
     name = metric or SPECS[cell.task.name].primary_metric
     folder = store.folder(cell.folder)
     row: dict[str, object] = {
-        "task": cell.task.name,
         "arm": entry.arm,
         "compare_at": entry.compare_at,
         "sparsity": entry.target,
@@ -51,20 +65,17 @@ def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
         "head_sparsity": record.sparsity.components["head"].share,
         "steps": record.total_steps,
         "seconds": record.train_seconds,
+        **_origin(record.provenance),
     }
 
 
-def notes(plan: Plan) -> list[str]:
-    """What a reader must know of the data behind a table."""
-    found = [plan.loaded.note] if plan.loaded.note else []
-    for cell in {c.task.name: c for c in plan.cells.values()}.values():
-        spec, task = SPECS[cell.task.name], cell.task
-        splits = tuple(split.name for split in spec.eval_splits)
-        if task.train_split != spec.train_split or task.eval_splits != splits:
-            used = ", ".join((task.train_split, *task.eval_splits))
-            found.append(f"{task.name} is partial or not the standard split: {used}.")
-        limits = {"train": cell.recipe.train.rows, "evaluation": cell.recipe.evaluation.rows}
-        for what, limit in limits.items():
-            if limit is not None:
-                found.append(f"{task.name} is partial: at most {limit} {what} rows.")
-    return found
+def _origin(provenance: dict[str, Any]) -> dict[str, object]:
+    """What must not differ between the cells of one table."""
+    versions = {name: v for name, v in (provenance.get("packages") or {}).items() if v}
+    pins = provenance.get("pins") or {}
+    return {
+        "commit": provenance.get("git_commit"),
+        "dirty": provenance.get("git_dirty"),
+        "packages": ", ".join(f"{name} {v.split('.')[0]}" for name, v in sorted(versions.items())),
+        "data": ", ".join(f"{name} {pin}" for name, pin in sorted(pins.items())),
+    }

@@ -13,6 +13,7 @@ FailureType = Literal[
     "diverged",
     "audit_failed",
     "killed",
+    "timeout",
     "missing_data",
     "disk_full",
     "invalid",
@@ -70,6 +71,8 @@ class Record(_Stored):
     started: str
     finished: str
     provenance: dict[str, Any]
+    # Micro-batch and threads, and each time a lack of memory halved the former.
+    execution: dict[str, Any] = Field(default_factory=dict)
 
 
 class Failure(_Stored):

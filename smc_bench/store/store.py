@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import shutil
-import socket
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,15 @@ import psutil
 from pydantic import ValidationError
 
 from smc_bench.errors import StoreError
-from smc_bench.store.files import read_json, sync_folder, write_json
+from smc_bench.store.files import (
+    adopt,
+    create_json,
+    read_json,
+    remove_folder,
+    sync_folder,
+    write_json,
+)
+from smc_bench.store.holder import holder, host_name
 from smc_bench.store.record import Failure, Record
 
 _T = TypeVar("_T", Record, Failure)
@@ -61,7 +68,7 @@ class CellFolder:
 
     def state(self) -> State:
         """Done, running, failed, interrupted (an attempt died or was stopped) or missing."""
-        if (self.path / "record.json").exists():
+        if self._is_done():
             return "done"
         attempt = self.latest_attempt()
         if attempt is not None and self.alive(attempt):
@@ -88,7 +95,7 @@ class CellFolder:
             return path.exists() and time.time() - path.stat().st_mtime < HEARTBEAT_SECONDS
         if lease is None or lease.get("ended"):
             return False
-        if lease["host"] != socket.gethostname():
+        if lease["host"] != host_name():
             return age < STALE_SECONDS
         try:
             return bool(abs(psutil.Process(lease["pid"]).create_time() - lease["born"]) < 2.0)
@@ -97,51 +104,92 @@ class CellFolder:
 
     def claim(self) -> int | None:
         """Take the next attempt's number, or None if the cell is done or someone has it."""
-        if self.state() in {"done", "running"}:
+        # The newest attempt is looked up once: two claims that saw the same one want the same
+        # number, and only one can create it.
+        newest = self.latest_attempt()
+        if self._is_done() or (newest is not None and self.alive(newest)):
             return None
-        attempt = (self.latest_attempt() or 0) + 1
+        attempt = (newest or 0) + 1
         path = self.attempt_file(attempt)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
+        if not create_json(path, {**holder(), "started": now()}):
             return None
-        lease = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "born": psutil.Process().create_time(),
-            "started": now(),
-        }
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(lease, file)
-            file.flush()
-            os.fsync(file.fileno())
+        if self._is_done():
+            self.end_attempt(attempt, "already done")
+            return None
         (self.path / "failure.json").unlink(missing_ok=True)
         return attempt
+
+    def _is_done(self) -> bool:
+        return (self.path / "record.json").exists()
+
+    def slurm_holder(self) -> str | None:
+        """The SLURM job that holds the newest attempt, if one does."""
+        newest = self.latest_attempt()
+        lease = None if newest is None else read_json(self.attempt_file(newest))
+        job = (lease or {}).get("slurm_job")
+        return None if job is None else str(job)
 
     def is_current(self, attempt: int) -> bool:
         """Whether no newer attempt has taken over."""
         return self.latest_attempt() == attempt
 
     def end_attempt(self, attempt: int, how: str) -> None:
-        """Note that an attempt has ended."""
+        """Note that an attempt has ended, and up to which step its work is saved."""
         lease = read_json(self.attempt_file(attempt)) or {}
-        write_json(self.attempt_file(attempt), {**lease, "ended": now(), "how": how})
+        newest = self.newest_checkpoint()
+        step = None if newest is None else _step_and_attempt(newest)[0]
+        ended = {"ended": now(), "how": how, "step": step}
+        write_json(self.attempt_file(attempt), {**lease, **ended})
 
-    def newest_checkpoint(self) -> Path | None:
-        """The complete checkpoint with the most steps, of any attempt."""
-        found = list((self.path / "checkpoints").glob("[0-9]*/step-[0-9]*"))
-        return max(found, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+    def stuck_at(self, starts: int) -> int | None:
+        """The step at which the last ``starts`` attempts all were interrupted, if they were."""
+        newest = self.latest_attempt() or 0
+        if newest < starts:
+            return None
+        numbers = range(newest - starts + 1, newest + 1)
+        leases = [read_json(self.attempt_file(number)) or {} for number in numbers]
+        steps = {lease.get("step") or 0 for lease in leases}
+        interrupted = all(lease.get("how") == "interrupted" for lease in leases)
+        return steps.pop() if interrupted and len(steps) == 1 else None
+
+    def newest_checkpoint(self, attempt: int | None = None) -> Path | None:
+        """The complete checkpoint with the most steps, of any attempt.
+
+        With ``attempt`` it is first linked into that attempt's own folder, where an older attempt
+        that still runs beside it (its node was given up too early) can't remove it.
+        """
+        while True:
+            found = list((self.path / "checkpoints").glob("[0-9]*/step-[0-9]*"))
+            newest = max(found, key=_step_and_attempt, default=None)
+            if newest is None or attempt is None or newest.parent.name == f"{attempt:03d}":
+                return newest
+            try:
+                return adopt(newest, self.path / "checkpoints" / f"{attempt:03d}" / newest.name)
+            except FileNotFoundError:
+                continue  # its owner has just replaced it by a newer one
 
     def commit_checkpoint(self, temporary: Path) -> None:
-        """Rename a written checkpoint to its final name, then drop this attempt's older ones."""
+        """Rename a written checkpoint to its final name, then drop those that it replaces.
+
+        These are this attempt's and older attempts', unless they are further on.
+        """
         sync_folder(temporary)
         final = temporary.with_name(temporary.name.removeprefix("."))
-        shutil.rmtree(final, ignore_errors=True)
+        remove_folder(final)
         temporary.rename(final)
-        for other in final.parent.glob("step-*"):
-            if other != final:
-                shutil.rmtree(other, ignore_errors=True)
+        step, attempt = _step_and_attempt(final)
+        for other in final.parents[1].glob("[0-9]*/step-[0-9]*"):
+            its_step, its_attempt = _step_and_attempt(other)
+            if other != final and its_attempt <= attempt and its_step <= step:
+                remove_folder(other)
+
+    def discard_unfinished(self, attempt: int) -> None:
+        """Remove what an attempt had begun to write; its complete checkpoints stay."""
+        begun = [self.path / "partial" / f"{attempt:03d}"]
+        begun += (self.path / "checkpoints" / f"{attempt:03d}").glob(".*")
+        for folder in begun:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write_failure(self, failure: Failure) -> None:
         """Leave word of why an attempt failed."""
@@ -153,21 +201,26 @@ class CellFolder:
         Raises:
             StoreError: If a newer attempt has taken over in the meantime.
         """
-        if not self.is_current(record.attempt) or (self.path / "record.json").exists():
-            raise StoreError(f"{self.path}: a newer attempt has taken this cell over")
+        self._check_not_overtaken(record.attempt)
         predictions = self.path / "predictions.json.gz"
         temporary = predictions.with_name(f".{predictions.name}.tmp")
         temporary.write_bytes(gzip.compress(json.dumps(splits).encode(), mtime=0))
         temporary.replace(predictions)
         sync_folder(artifacts)
         for item in artifacts.iterdir():
+            self._check_not_overtaken(record.attempt)
             target = self.path / item.name
             if target.is_dir():
                 shutil.rmtree(target)
             item.replace(target)
-        write_json(self.path / "record.json", record.model_dump())
+        if not create_json(self.path / "record.json", record.model_dump()):
+            raise StoreError(f"{self.path}: another attempt has finished this cell")
         for leftover in ("checkpoints", "partial"):
             shutil.rmtree(self.path / leftover, ignore_errors=True)
+
+    def _check_not_overtaken(self, attempt: int) -> None:
+        if not self.is_current(attempt) or self._is_done():
+            raise StoreError(f"{self.path}: a newer attempt has taken this cell over")
 
 
 class Store:
@@ -203,6 +256,10 @@ class Store:
                 f"{self.cells}: results can't be written there ({error.strerror}); "
                 "give another folder with --results"
             ) from None
+
+
+def _step_and_attempt(checkpoint: Path) -> tuple[int, int]:
+    return int(checkpoint.name.removeprefix("step-")), int(checkpoint.parent.name)
 
 
 def _parsed(model: type[_T], content: Any, path: Path) -> _T:

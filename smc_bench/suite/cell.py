@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -66,6 +67,12 @@ class Cell(Strict):
         """Whether data and weights are pinned, so that the identity is final."""
         return UNRESOLVED not in (self.model_pin, *self.data_pins.values())
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, whose id is its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("id", None)
+        return copy
+
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that name the cell."""
@@ -91,16 +98,23 @@ UNRESOLVED = "unresolved"
 
 # Settings that came after identity version 1, with the value at which they change nothing: left
 # out there, so that older records stay valid. (Only these: a default as such is never left out.)
-_LATER = {"structure": "unstructured", "recomputations": 1, "regrowth": None}
+_LATER = {
+    "structure": "unstructured",
+    "recomputations": 1,
+    "regrowth": None,
+    "sparsity_schedule.paced_from": None,
+}
 
 
 def identity_content(cell: Cell) -> dict[str, Any]:
     """What the identity is made from: all settings but the model's name (its pin counts)."""
     content = cell.model_dump(mode="json")
     del content["model"]
-    for name, neutral in _LATER.items():
-        if content["recipe"][name] == neutral:
-            del content["recipe"][name]
+    for key, neutral in _LATER.items():
+        section, _, name = key.rpartition(".")
+        settings = (content["recipe"][section] or {}) if section else content["recipe"]
+        if name in settings and settings[name] == neutral:
+            del settings[name]
     return content
 
 

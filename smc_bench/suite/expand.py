@@ -34,7 +34,7 @@ class Entry:
         cell: The experiment.
         arm: The arm it stands for (``dense`` for the dense cells).
         target: Sparsity on the suite's axis (the cell's own, or 0 for dense).
-        compare_at: ``encoder_sparsity``, ``model_sparsity``, or empty.
+        compare_at: What is equal (a suite's ``compare_at``), or empty: sparsity of the scope.
     """
 
     cell: Cell
@@ -108,15 +108,16 @@ class _Expansion:
         self.data_pins = {split: pins.data(spec, self.task.config, split) for split in splits}
         self.model_pin = pins.model(loaded.suite.model)
         self.teacher_seed = _all_seeds(loaded)[0]
-        self.teacher = self._cell(loaded.dense, 0.0, self.teacher_seed)
+        self.recipes = loaded.recipes[task.name]
+        self.teacher = self._cell(self.recipes.dense, 0.0, self.teacher_seed)
 
     def entries(self) -> list[Entry]:
         """Dense cells, then for each seed all arms over the axis."""
         suite = self.loaded.suite
         seeds = dict.fromkeys((self.teacher_seed, *(suite.dense.seeds or ())))
-        found = [Entry(self._cell(self.loaded.dense, 0.0, seed), DENSE_ARM, 0.0) for seed in seeds]
+        found = [Entry(self._cell(self.recipes.dense, 0.0, seed), DENSE_ARM, 0.0) for seed in seeds]
         for seed in suite.seeds:
-            for arm, recipe in self.loaded.arms.items():
+            for arm, recipe in self.recipes.arms.items():
                 found.extend(self._arm(arm, recipe, seed))
         return found
 
@@ -148,7 +149,7 @@ class _Expansion:
 
 def _compared(recipe: Recipe, at: str) -> Recipe:
     """The recipe whose target is read as ``compare_at`` says."""
-    if not at:
+    if at in ("", "scope_sparsity"):
         return recipe
     over = "encoder" if at == "encoder_sparsity" else "encoder_zeros"
     return recipe.model_copy(update={"sparsity_over": over})

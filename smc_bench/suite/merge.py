@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,18 @@ class Merged:
     def add(self, layer: Layer) -> None:
         """Merge a layer over what is there."""
         _merge(self.data, layer.data, (), layer, self.origin)
+
+    def take(self, other: Merged, path: KeyPath) -> None:
+        """Replace what stands at a key path by what another recipe has there (maybe nothing)."""
+        for known in [known for known in self.origin if known[: len(path)] == path]:
+            del self.origin[known]
+        section, theirs = self.data, other.data
+        for part in path[:-1]:
+            section, theirs = section.setdefault(str(part), {}), theirs.get(str(part)) or {}
+        section.pop(str(path[-1]), None)
+        if path[-1] in theirs:
+            section[str(path[-1])] = deepcopy(theirs[str(path[-1])])
+            self.origin |= {k: v for k, v in other.origin.items() if k[: len(path)] == path}
 
     def recipe(self, context: str) -> Recipe:
         """Validate as a Recipe.

@@ -10,8 +10,10 @@ from smc_bench.suite.yaml_file import nearest
 KEYS = ("arm", "task", "seed", "sparsity", "compare_at", "id")
 
 
-def select(plan: Plan, only: tuple[str, ...]) -> dict[str, Cell]:
+def select(plan: Plan, only: tuple[str, ...], *, teachers: bool = True) -> dict[str, Cell]:
     """Cells that match every ``key=value`` (values of the same key are alternatives).
+
+    ``teachers`` adds those that the chosen cells need.
 
     Raises:
         SuiteError: If a filter is not ``key=value``, has an unknown key, or nothing matches.
@@ -27,8 +29,8 @@ def select(plan: Plan, only: tuple[str, ...]) -> dict[str, Cell]:
     }
     if not chosen:
         raise SuiteError(f"--only {' '.join(only)}: no cell of this suite matches")
-    teachers = {cell.teacher for cell in chosen.values()}
-    return {key: cell for key, cell in plan.cells.items() if key in chosen or key in teachers}
+    needed = {cell.teacher for cell in chosen.values()} if teachers else set()
+    return {key: cell for key, cell in plan.cells.items() if key in chosen or key in needed}
 
 
 def _is(entry: Entry, key: str, values: list[str]) -> bool:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from smc_bench.engine.recipe import Execution, Strict
+from smc_bench.suite.slurm_section import SuiteSlurm
 
-SparsityOver = Literal["encoder_sparsity", "model_sparsity"]
+SparsityOver = Literal["scope_sparsity", "encoder_sparsity", "model_sparsity"]
 
 
 def named_grid(value: object) -> object:
@@ -92,13 +93,17 @@ class Profile(Strict):
     arms: dict[str, Patch] | None = None
     dense: Dense | None = None
     execution: Execution | None = None
+    slurm: SuiteSlurm | None = None
     recipe: Patch = Field(default_factory=dict)
     recipes: dict[str, Patch] = Field(default_factory=dict)
     note: str | None = None
 
 
 class Suite(Strict):
-    """A comparison: tasks x sparsities x arms x seeds."""
+    """A comparison: tasks x sparsities x arms x seeds.
+
+    ``recipe`` and ``recipes`` are patches as in a profile, which is merged over them.
+    """
 
     name: str
     title: str
@@ -114,8 +119,10 @@ class Suite(Strict):
     profiles: dict[str, Profile] = Field(default_factory=dict)
     default_profile: str = "paper"
     execution: Execution = Execution()
+    slurm: SuiteSlurm = SuiteSlurm()
     report: ReportLayout = ReportLayout()
     recipe: Patch = Field(default_factory=dict)
+    recipes: dict[str, Patch] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod

@@ -11,7 +11,8 @@ from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.tasks.registry import all_names, get_task
 
-SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "suites"
+SUITES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "claims.yaml")
 
 
 class NoPins:

@@ -86,7 +86,8 @@ class MemoryContext:
         pass
 
     def progress(self, now: Progress) -> None:
-        self.steps = now.step
+        if now.phase == "train":
+            self.steps = now.step
 
     def should_stop(self) -> bool:
         return self.steps == self.stop_after

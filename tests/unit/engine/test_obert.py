@@ -285,7 +285,7 @@ def test_single_weights_have_no_others_to_update() -> None:
 def test_plan_takes_all_weights_once_and_the_fewest_passes() -> None:
     weights = {"a": torch.empty(13, 7), "b": torch.empty(50), "c": torch.empty(3)}
     options = ObertOptions(block=12, fisher_memory=f"{state_bytes(5, 12, 8)}B")
-    chunk, groups = plan_passes(weights, options)
+    chunk, groups = plan_passes(weights, options, options.gradients)
     covered = {name: 0 for name in weights}
     for piece in (piece for group in groups for piece in group):
         assert piece.start == covered[piece.name]
@@ -298,10 +298,12 @@ def test_plan_takes_all_weights_once_and_the_fewest_passes() -> None:
 def test_too_little_memory_says_what_is_needed() -> None:
     weights = {"a": torch.empty(10_000)}
     with pytest.raises(SuiteError, match=r"at least 0\.\d+MB for 100 passes") as caught:
-        plan_passes(weights, ObertOptions(block=12, fisher_memory="10kB"))
+        plan_passes(weights, ObertOptions(block=12, fisher_memory="10kB"), 1024)
     needed = str(caught.value).split("at least ")[1].split(" for")[0]
     rounded_up = f"{float(needed.removesuffix('MB')) * 1.01}MB"
-    assert len(plan_passes(weights, ObertOptions(block=12, fisher_memory=rounded_up))[1]) <= 100
+    assert (
+        len(plan_passes(weights, ObertOptions(block=12, fisher_memory=rounded_up), 1024)[1]) <= 100
+    )
 
 
 def test_block_must_hold_whole_groups() -> None:

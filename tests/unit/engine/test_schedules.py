@@ -38,6 +38,15 @@ def test_published_thirty_epoch_ramp(target: float, expected: list[float]) -> No
     assert [e.sparsity for e in timeline.events] == pytest.approx(expected, abs=5e-5)
 
 
+@given(total=st.integers(60, 4000))
+def test_shares_that_meet_the_end_give_no_extra_event(total: int) -> None:
+    shares = {"start": "6.666667%", "end": "86.666667%", "every": "13.333333%"}
+    settings = {"duration": f"{total}it", "batch": 1}
+    timeline = build_timeline(recipe(sparsity_schedule=RAMP | shares, train=settings), 0.9, 10)
+    assert len(timeline.events) == 7
+    assert timeline.events[-1].step == round(0.86666667 * total)
+
+
 def test_smc_bench_events_end_below_the_target() -> None:
     smc = {
         "kind": "ramp",
@@ -58,6 +67,22 @@ def test_smc_bench_events_end_below_the_target() -> None:
 @pytest.mark.parametrize(("target", "count"), [(0.5, 1), (0.7, 1), (0.8, 3), (0.9, 5), (0.97, 8)])
 def test_scaled_schedule_counts(target: float, count: int) -> None:
     assert len(scaled_levels(target, 0.7, 0.3)) == count
+
+
+@pytest.mark.parametrize("initial", [0.0, 0.5, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize(("target", "count"), [(0.5, 1), (0.8, 3), (0.9, 5), (0.97, 8)])
+def test_other_first_steps_at_equal_length(initial: float, target: float, count: int) -> None:
+    levels = scaled_levels(target, initial, 0.3, paced_from=0.7)
+    assert len(levels) == count
+    if count > 1:
+        assert levels[0] == pytest.approx(min(initial, target))
+    left = [1.0 - level for level in levels]
+    # Equal shares of what is left, up to the target.
+    assert all(after / before <= 1.0 + 1e-12 for before, after in pairwise(left))
+    assert [b / a for a, b in pairwise(left)] == pytest.approx(
+        [(left[-1] / left[0]) ** (1 / max(1, count - 1))] * (count - 1)
+    )
+    assert levels[-1] == target
 
 
 @given(target=st.floats(0.05, 0.99), initial=st.floats(0.0, 0.9), removes=st.floats(0.05, 0.9))

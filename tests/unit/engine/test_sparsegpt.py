@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from smc_bench.engine.sparsegpt import inverse_factor, swept
@@ -36,7 +37,8 @@ def test_factor_is_that_of_the_inverse() -> None:
     assert torch.equal(u, u.triu())
 
 
-def test_sweep_equals_surgery_by_explicit_inverses() -> None:
+def test_sweep_equals_surgery_by_explicit_inverses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smc_bench.engine.sparsegpt._COLUMNS", 5)
     h, weight = moment(12), torch.randn(5, 12)
     mask = torch.rand(5, 12) > 0.5
     found = swept(weight, mask, inverse_factor(h))

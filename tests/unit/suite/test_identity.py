@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from smc_bench.suite.cell import Cell, difference
 
@@ -63,30 +64,85 @@ def test_spelling_and_defaults_do_not_matter(path: str, value: Any) -> None:
     assert Cell.model_validate(with_value(BASE, path, value)).id == Cell.model_validate(BASE).id
 
 
+CHANGES: list[tuple[str, Any]] = [
+    ("task.version", 2), ("task.config", "x"), ("task.train_split", "train_partial"),
+    ("task.eval_splits", ["test"]), ("task.max_length", 65), ("task.stride", 1),
+    ("model_pin", "hub:1"), ("data_pins", {"train": "mirror:sha256:9"}),
+    ("recipe.scope", ["encoder", "head"]), ("recipe.sparsity_over", "encoder_zeros"),
+    ("recipe.scorer", "random"), ("recipe.threshold", "per_layer"),
+    ("recipe.sparsity_schedule.initial", 0.6), ("recipe.sparsity_schedule.removes", 0.2),
+    ("recipe.sparsity_schedule.start", "2ep"), ("recipe.sparsity_schedule.cycle", "2ep"),
+    ("recipe.lr_schedule.peak", 2e-4), ("recipe.lr_schedule.floor", 1e-6),
+    ("recipe.lr_schedule.warmup", "5it"), ("recipe.lr_schedule.period", "1ep"),
+    ("recipe.distillation.hardness", 0.5), ("recipe.distillation.temperature", 2.0),
+    ("recipe.distillation", None), ("recipe.train.batch", 16),
+    ("recipe.train.batching", "grouped"), ("recipe.train.weight_decay", 0.1),
+    ("recipe.train.beta1", 0.8), ("recipe.train.beta2", 0.98), ("recipe.train.epsilon", 1e-6),
+    ("recipe.train.clip", None), ("recipe.train.dropout", 0.0),
+    ("recipe.train.precision", "bf16"), ("recipe.train.rows", 10),
+    ("recipe.train.start_from", "teacher"), ("recipe.evaluation.batch", 8),
+    ("recipe.evaluation.rows", 8), ("scorer_version", 2), ("sparsity", 0.6), ("seed", 2),
+    ("teacher", "abd"), ("limit", 5),
+    ("recipe.structure", "block4"), ("recipe.recomputations", 4),
+    ("recipe.scorer_options", {"batches": 2}), ("task.name", "cola"),
+    ("recipe.sparsity_schedule.kind", "rounds"), ("recipe.lr_schedule.kind", "linear"),
+    ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
+    ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
+]  # fmt: skip
+# No other value is allowed beside the rest of BASE, so these are looked at alone.
+NOT_ALONE = {
+    "recipe.sparsity_schedule.kind",
+    "recipe.lr_schedule.kind",
+    "recipe.train.duration",
+    "recipe.train.selection",
+    "recipe.regrowth",
+}
+
+
 @pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("task.version", 2), ("task.config", "x"), ("task.train_split", "train_partial"),
-        ("task.eval_splits", ["test"]), ("task.max_length", 65), ("task.stride", 1),
-        ("model_pin", "hub:1"), ("data_pins", {"train": "mirror:sha256:9"}),
-        ("recipe.scope", ["encoder", "head"]), ("recipe.sparsity_over", "encoder_zeros"),
-        ("recipe.scorer", "random"), ("recipe.threshold", "per_layer"),
-        ("recipe.sparsity_schedule.initial", 0.6), ("recipe.sparsity_schedule.removes", 0.2),
-        ("recipe.sparsity_schedule.start", "2ep"), ("recipe.sparsity_schedule.cycle", "2ep"),
-        ("recipe.lr_schedule.peak", 2e-4), ("recipe.lr_schedule.floor", 1e-6),
-        ("recipe.lr_schedule.warmup", "5it"), ("recipe.lr_schedule.period", "1ep"),
-        ("recipe.distillation.hardness", 0.5), ("recipe.distillation.temperature", 2.0),
-        ("recipe.distillation", None), ("recipe.train.batch", 16),
-        ("recipe.train.batching", "grouped"), ("recipe.train.weight_decay", 0.1),
-        ("recipe.train.beta1", 0.8), ("recipe.train.beta2", 0.98), ("recipe.train.epsilon", 1e-6),
-        ("recipe.train.clip", None), ("recipe.train.dropout", 0.0),
-        ("recipe.train.precision", "bf16"), ("recipe.train.rows", 10),
-        ("recipe.train.start_from", "teacher"), ("recipe.evaluation.batch", 8),
-        ("recipe.evaluation.rows", 8), ("scorer_version", 2), ("sparsity", 0.6), ("seed", 2),
-        ("teacher", "abd"), ("limit", 5),
-    ],
-)  # fmt: skip
+    ("path", "value"), [change for change in CHANGES if change[0] not in NOT_ALONE]
+)
 def test_what_can_change_the_result_changes_the_identity(path: str, value: Any) -> None:
     one, two = Cell.model_validate(BASE), Cell.model_validate(with_value(BASE, path, value))
     assert one.id != two.id
     assert any(key.startswith(path) or path.startswith(key) for key in difference(one, two))
+
+
+def test_regrowth_changes_the_identity() -> None:
+    one_shot = with_value(BASE, "recipe.sparsity_schedule", {"kind": "one_shot"})
+    base = with_value(one_shot, "recipe.train.duration", "3ep")
+    found = {
+        Cell.model_validate(with_value(base, "recipe.regrowth", value)).id
+        for value in (None, {"every": "10it"}, {"every": "20it"}, {"every": "10it", "rate": 0.3})
+    }
+    assert len(found) == 4
+
+
+def leaves(model: type[BaseModel], chosen: Any, prefix: str = "") -> set[str]:
+    """Dotted names of all settings of a cell, through the sections that ``chosen`` has."""
+    found = set()
+    for name in model.model_fields:
+        value = getattr(chosen, name)
+        if isinstance(value, BaseModel):
+            found |= leaves(type(value), value, f"{prefix}{name}.")
+        else:
+            found.add(prefix + name)
+    return found
+
+
+def test_no_setting_is_forgotten_above() -> None:
+    """A new field of a cell or recipe must be tried here, or be named as without effect."""
+    without_effect = {"identity_version", "kind", "model"}
+    settings = leaves(Cell, Cell.model_validate(BASE)) - without_effect
+    assert settings <= {path for path, _ in CHANGES}
+
+
+def test_identity_of_version_1_stays() -> None:
+    """As given by the first code of this version: later settings must not orphan its records."""
+    assert Cell.model_validate(BASE).id == "9fd9f199b433"
+
+
+def test_a_copy_has_an_identity_of_its_own() -> None:
+    cell = Cell.model_validate(BASE)
+    assert cell.id != cell.model_copy(update={"seed": 9}).id
+    assert cell.model_copy(update={"seed": 9}).id == Cell.model_validate(BASE | {"seed": 9}).id

@@ -1,0 +1,98 @@
+"""``smc-bench cost``: what embeddings, encoder, pooler and head of a model cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from smc_bench.cli.common import json_option, print_json
+from smc_bench.errors import SuiteError
+from smc_bench.suite.yaml_file import nearest
+from smc_bench.tasks.specs import SPECS
+
+# The models and tasks that arXiv 2312.13547 is about.
+DEFAULTS = (
+    ("google-bert/bert-base-uncased", "squad"),
+    ("google-bert/bert-base-uncased", "mnli"),
+    ("FacebookAI/roberta-large", "commonsense_qa"),
+)
+
+
+@click.command("cost")
+@click.option("--model", help="google-bert/bert-base-uncased, FacebookAI/roberta-large, a folder.")
+@click.option("--task", help="Task whose head and length are taken (with --model).")
+@click.option("--length", type=click.IntRange(min=8), help="Tokens of a sequence.")
+@click.option("--time", "timed", is_flag=True, help="Also measure it, with random weights.")
+@click.option("--device", default="cpu", show_default=True, help="Where to measure.")
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True)
+@json_option
+def command(
+    model: str | None,
+    task: str | None,
+    length: int | None,
+    timed: bool,
+    device: str,
+    batch: int,
+    repeats: int,
+    as_json: bool,
+) -> None:
+    """Show parameters, FLOPs and time by component (table1), without any weights."""
+    chosen = [(model, task or "squad")] if model else [(m, task or t) for m, t in DEFAULTS]
+    timing = (device, batch, repeats) if timed else None
+    content = [_row(*pair, length, timing) for pair in dict.fromkeys(chosen)]
+    if as_json:
+        print_json(content)
+        return
+    click.echo("# What each component costs\n")
+    for row in content:
+        click.echo(_markdown(row))
+    click.echo("- FLOPs are matrix products of one sequence, a multiply-add counted as two.")
+    click.echo("- Prunable: weights that a scope with this component may prune.")
+    click.echo("- Pruning saves FLOPs only where there are any: a look-up costs none.")
+    if timed:
+        click.echo(f"- Time: median of {repeats} batches of {batch} on {device}, random weights.")
+
+
+def _row(
+    model: str, task: str, length: int | None, timing: tuple[str, int, int] | None
+) -> dict[str, Any]:
+    from smc_bench.models.cost import component_costs
+
+    if task not in SPECS:
+        raise SuiteError(f"--task {task}: unknown task{nearest(task, sorted(SPECS))}")
+    spec = SPECS[task]
+    tokens = length or spec.max_length
+    costs = component_costs(model, spec.family, spec.labels, tokens, timing)
+    parts = {part: asdict(cost) for part, cost in costs.items()}
+    return {"model": model, "task": task, "length": tokens, "components": parts}
+
+
+def _markdown(row: dict[str, Any]) -> str:
+    parts: dict[str, dict[str, Any]] = row["components"]
+    total = {
+        key: sum(cost[key] or 0 for cost in parts.values())
+        for key in ("parameters", "prunable", "flops", "milliseconds")
+    }
+    timed = any(cost["milliseconds"] is not None for cost in parts.values())
+    columns = ["component", "parameters", "%", "prunable", "GFLOPs", "%"]
+    columns += ["ms", "%"] if timed else []
+    lines = [
+        f"**{row['model']}**, head of {row['task']}, {row['length']} tokens\n",
+        f"| {' | '.join(columns)} |",
+        "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",
+    ]
+    for name, cost in [*parts.items(), ("all", total)]:
+        cells = [name, f"{cost['parameters']:,}", _share(cost, total, "parameters")]
+        cells += [f"{cost['prunable']:,}", f"{cost['flops'] / 1e9:.4f}"]
+        cells += [_share(cost, total, "flops")]
+        if timed:
+            cells += [f"{cost['milliseconds']:.3f}", _share(cost, total, "milliseconds")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(cost: dict[str, Any], total: dict[str, Any], key: str) -> str:
+    return f"{100.0 * (cost[key] or 0) / total[key]:.3f}"

@@ -1,0 +1,62 @@
+"""``smc-bench doctor``: will a suite run here, and on the cluster's nodes?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from smc_bench.cli.common import Session, json_option, print_json
+from smc_bench.dispatch.doctor import Finding, check_files, check_gpus, check_node, check_slurm
+from smc_bench.dispatch.offline import missing
+from smc_bench.sources import Roots
+from smc_bench.store.store import Store
+
+
+@click.command("doctor")
+@click.argument("suite", required=False, type=click.Path(path_type=Path))
+@click.option("--profile", help="Profile of the suite.")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--data-root", type=click.Path(path_type=Path), help="Local mirror of data sets.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Cache of wheels and fetched rows.")
+@click.option("--slurm/--no-slurm", default=True, help="Check SLURM as well.")
+@click.option("--partition", help="SLURM partition to look at.")
+@click.option("--job", is_flag=True, help="Also submit a one-minute job that answers from a node.")
+@click.option("--job-limit", default=120.0, show_default=True, help="Seconds to wait for it.")
+@json_option
+def command(
+    suite: Path | None,
+    profile: str | None,
+    results: Path,
+    data_root: Path | None,
+    cache: Path | None,
+    slurm: bool,
+    partition: str | None,
+    job: bool,
+    job_limit: float,
+    as_json: bool,
+) -> None:
+    """Check file system, SLURM, GPUs, offline data and clocks; exit 1 if something is bad."""
+    findings = [*check_files(results), check_gpus()]
+    if suite is not None:
+        roots = Roots.from_environment(data_root, cache)
+        findings += _data(Session(suite, profile, (), roots, Store(results)))
+    if slurm:
+        findings += check_slurm(partition)
+        if job:
+            findings.append(check_node(results, partition, job_limit))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{finding.verdict:4s}  {finding.check}: {finding.text}")
+    sys.exit(1 if any(finding.verdict == "bad" for finding in findings) else 0)
+
+
+def _data(session: Session) -> list[Finding]:
+    lines = missing(session.load().suite, session.roots, session.lock())
+    if not lines:
+        return [Finding("offline data", "ok", "model and rows are on disk: no network needed")]
+    return [Finding("offline data", "bad", line) for line in lines]

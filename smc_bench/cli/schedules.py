@@ -1,0 +1,19 @@
+"""``smc-bench schedules``: draw sparsity and learning rate over training, without any training."""
+
+from __future__ import annotations
+
+import click
+
+from smc_bench.cli.common import Session, suite_command
+from smc_bench.cli.report import folder_of
+
+
+@click.command("schedules")
+@suite_command
+def command(session: Session) -> None:
+    """Draw sparsity and learning rate over training of each arm."""
+    from smc_bench.report import schedules
+
+    plan = session.plan()
+    for path in schedules.draw(plan, folder_of(session, plan)):
+        click.echo(path)

@@ -1,0 +1,49 @@
+"""How a worker process is started: its command line and its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+
+
+def worker_command(
+    relative: str,
+    results: str,
+    cache: str,
+    data_root: str | None,
+    execution: str,
+    extra: tuple[str, ...] = (),
+) -> list[str]:
+    """Command line of one attempt at a cell; it stops when this process is gone.
+
+    Args:
+        relative: The cell's folder below ``RESULTS/cells``.
+        results: Results folder.
+        cache: Cache of wheels and fetched rows.
+        data_root: Local mirror of data sets, if there is one.
+        execution: :class:`smc_bench.engine.recipe.Execution` as JSON.
+        extra: Further options of the worker.
+    """
+    command = [sys.executable, "-m", "smc_bench.dispatch.worker", relative]
+    command += ["--results", results, "--cache", cache]
+    command += ["--parent", str(os.getpid()), "--execution", execution]
+    if data_root is not None:
+        command += ["--data-root", data_root]
+    return [*command, *extra]
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Environment of a worker: its threads, deterministic kernels, and this very package."""
+    paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        # Workers that spin for each other's cores are many times slower than passive ones.
+        "OMP_WAIT_POLICY": "passive",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

@@ -1,0 +1,238 @@
+"""Submission to SLURM through submitit: what is missing goes into the queue, and that is all.
+
+The jobs' return values are never read; the cells' folders say what became of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import FailedJobError
+
+from smc_bench.dispatch import slurm_queue
+from smc_bench.dispatch.launch import PACKAGE_PARENT
+from smc_bench.dispatch.retry import spare_memory
+from smc_bench.dispatch.slurm_job import RunCells
+from smc_bench.dispatch.slurm_jobs import JobsFile, Submitted
+from smc_bench.dispatch.slurm_options import JobSettings, SlurmOptions
+from smc_bench.dispatch.slurm_plan import Batch, batches, choose, cut
+from smc_bench.dispatch.slurm_states import Observation, observe
+from smc_bench.engine.recipe import Execution
+from smc_bench.errors import SlurmError
+from smc_bench.sources import Roots
+from smc_bench.store.record import TRANSIENT
+from smc_bench.store.store import Store, now
+from smc_bench.suite.cell import Cell
+
+# A worker is told to save this long before submitit must have its requeue through.
+_REQUEUE_SECONDS = 15.0
+
+
+@dataclass
+class Report:
+    """What one submission did.
+
+    Attributes:
+        submitted: Job of each cell that went into the queue now.
+        arrays: Calls of sbatch.
+        held_back: Jobs that the site's limit kept out; the next run submits them.
+        failed: Cells that failed for good, with the reason.
+        blocked: Cells whose teacher failed.
+        refused: What SLURM said when it refused a batch.
+    """
+
+    submitted: dict[str, str] = field(default_factory=dict)
+    arrays: int = 0
+    held_back: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
+class Submitter:
+    """Puts into the queue what is missing of some cells and not there yet."""
+
+    def __init__(
+        self,
+        store: Store,
+        roots: Roots,
+        execution: Execution,
+        options: SlurmOptions,
+        steps: Mapping[str, int],
+        extra: tuple[str, ...] = (),
+    ) -> None:
+        """Nothing is asked or submitted before :meth:`submit`.
+
+        Args:
+            store: Results; must be on a file system that the compute nodes share.
+            roots: Where data, weights and caches are.
+            execution: How cells are run.
+            options: Resources and limits.
+            steps: Optimizer steps of each cell.
+            extra: Further options of the worker.
+        """
+        self.store, self.roots, self.execution = store, roots, execution
+        self.options, self.steps, self.extra = options, steps, extra
+        self.jobs = JobsFile(store.root.absolute())
+
+    def submit(
+        self, cells: dict[str, Cell], *, retry: bool = False, force: bool = False
+    ) -> tuple[Report, Observation]:
+        """Look at the disk and the queue, submit what is missing, note the jobs.
+
+        Args:
+            cells: By id, teachers before students.
+            retry: Whether failed cells are tried again.
+            force: Whether finished cells are run again.
+
+        Raises:
+            SlurmError: If SLURM can't be asked, so that nothing can be known of the queue.
+        """
+        with self.jobs.submitting():
+            seen = observe(self.store, cells)
+            if not seen.queued and seen.problems:
+                raise SlurmError(f"nothing was submitted: {seen.problems[0]}")
+            self._settle(cells, seen)
+            if force:
+                self._forget(cells, seen)
+            again = self._again(cells, seen, retry)
+            choice = choose(cells, seen.states, again)
+            if retry:
+                spare_memory(self.store, choice.needed, self.execution)
+            report = Report(failed=choice.failed, blocked=choice.blocked)
+            found = batches(
+                choice, seen.states, self.options, self.steps, slurm_queue.max_array_size()
+            )
+            found, report.held_back = cut(found, self._room() if found else None)
+            self._submit_all(found, seen, report)
+        return report, seen
+
+    def _settle(self, cells: dict[str, Cell], seen: Observation) -> None:
+        """Write down failures that only SLURM could tell."""
+        for key, state in seen.states.items():
+            if state.failure is not None and not state.in_queue:
+                self.store.folder(cells[key].folder).write_failure(state.failure)
+
+    def _forget(self, cells: dict[str, Cell], seen: Observation) -> None:
+        for key, state in seen.states.items():
+            if state.word == "done":
+                folder = self.store.folder(cells[key].folder)
+                (folder.path / "record.json").unlink()
+                seen.states[key] = type(state)("missing")
+
+    def _again(self, cells: dict[str, Cell], seen: Observation, retry: bool) -> set[str]:
+        """Failed cells that are tried again: all if asked, else those that were not to blame."""
+        found = set()
+        for key, state in seen.states.items():
+            if state.word == "failed" and not state.in_queue:
+                failure = self.store.folder(cells[key].folder).failure()
+                if retry or (failure is not None and failure.type in TRANSIENT):
+                    found.add(key)
+        return found
+
+    def _room(self) -> int | None:
+        limits = (self.options.max_submit, slurm_queue.max_submit())
+        limit = min((value for value in limits if value is not None), default=None)
+        return None if limit is None else max(0, limit - len(slurm_queue.queue()))
+
+    def _submit_all(self, found: list[Batch], seen: Observation, report: Report) -> None:
+        teachers = {key: state.job for key, state in seen.states.items() if state.job}
+        for batch in found:
+            if batch.after is not None and batch.after not in teachers:
+                # Its teacher was held back or refused; without its id nothing can wait for it.
+                report.held_back += len(batch.jobs)
+                continue
+            try:
+                ids = self._submit(batch, teachers.get(batch.after or ""))
+            except SlurmError as error:
+                report.refused.append(str(error))
+                report.held_back += len(batch.jobs)
+                continue
+            report.arrays += 1
+            for job, cells in zip(ids, batch.jobs, strict=True):
+                report.submitted |= {cell.id: job for cell in cells}
+                if batch.teacher:
+                    teachers[cells[0].id] = job
+
+    def _submit(self, batch: Batch, after: str | None) -> list[str]:
+        for cell in (cell for job in batch.jobs for cell in job):
+            self.store.folder(cell.folder).create(cell.model_dump(mode="json"))
+        # A folder of its own: where a site's job ids start again, old results must not answer.
+        name = f"{now().replace(':', '').replace('-', '')[:15]}-{secrets.token_hex(3)}"
+        folder = self.jobs.folder / name
+        executor = _executor(folder, batch.settings, after)
+        calls = [self._callable(job, batch) for job in batch.jobs]
+        try:
+            with executor.batch():
+                jobs = [executor.submit(call) for call in calls]
+            ids = [job.job_id for job in jobs]
+        except FailedJobError as error:
+            raise SlurmError(f"sbatch refused {len(calls)} jobs: {_last_line(error)}") from None
+        self.jobs.append(
+            [
+                Submitted(
+                    job=job,
+                    cells=tuple(cell.id for cell in cells),
+                    folder=str(folder.relative_to(self.store.root.absolute())),
+                    gpus=batch.settings.gpus,
+                    submitted=now(),
+                )
+                for job, cells in zip(ids, batch.jobs, strict=True)
+            ]
+        )
+        return ids
+
+    def _callable(self, cells: tuple[Cell, ...], batch: Batch) -> RunCells:
+        data = self.roots.data
+        return RunCells(
+            tuple(cell.folder for cell in cells),
+            str(self.store.root.absolute()),
+            str(self.roots.cache),
+            None if data is None else str(data),
+            self.execution.model_dump_json(),
+            patient=batch.teacher,
+            grace=max(5.0, batch.settings.signal_seconds - _REQUEUE_SECONDS),
+            extra=self.extra,
+        )
+
+
+def _executor(folder: Path, settings: JobSettings, after: str | None) -> submitit.SlurmExecutor:
+    """A fresh executor each time: a dependency would stay in its parameters."""
+    try:
+        executor = submitit.SlurmExecutor(folder, max_num_timeout=settings.max_requeues)
+    except RuntimeError:
+        raise SlurmError("srun was not found: is this a machine of a SLURM cluster?") from None
+    # Sites may switch requeuing off by default; a lost node should cost no cell.
+    more: dict[str, Any] = {"requeue": True}
+    if after is not None:
+        more["kill-on-invalid-dep"] = "yes"
+    path = f'export PYTHONPATH="{PACKAGE_PARENT}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    parameters = {
+        "job_name": "smc-bench",
+        "partition": settings.partition,
+        "account": settings.account,
+        "qos": settings.qos,
+        "constraint": settings.constraint,
+        "time": settings.minutes,
+        "cpus_per_task": settings.cpus,
+        "gpus_per_node": settings.gpus or None,
+        "mem": None if settings.megabytes is None else f"{settings.megabytes}MB",
+        "array_parallelism": settings.array_parallelism,
+        "setup": [*settings.setup, path],
+        "signal_delay_s": settings.signal_seconds,
+        "dependency": None if after is None else f"afterok:{after}",
+        "additional_parameters": more,
+    }
+    executor.update_parameters(**{k: v for k, v in parameters.items() if v is not None})
+    return executor
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("sbatch: error:")]
+    return (told or lines or [type(error).__name__])[-1].removeprefix("sbatch: error:").strip()

@@ -1,0 +1,207 @@
+"""What each component of a model costs: parameters, FLOPs of a forward pass, measured time.
+
+From the module graph of transformers on the meta device: no weights are read or made, nothing is
+downloaded. FLOPs are those of matrix products (a multiply-add is two), as torch's counter sees
+them; look-ups, sums, LayerNorm and softmax are not among them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+)
+
+from smc_bench.errors import ModelError
+from smc_bench.models.components import ARCHITECTURES, component_map
+from smc_bench.tasks.specs import Family
+
+Part = Literal["embeddings", "encoder", "pooler", "head"]
+PARTS: tuple[Part, ...] = ("embeddings", "encoder", "pooler", "head")
+
+# Sizes as in the config.json of these models on the Hub; BertConfig's defaults are BERT-base.
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    "google-bert/bert-base-uncased": BertConfig,
+    "FacebookAI/roberta-large": lambda: RobertaConfig(
+        vocab_size=50265,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+    ),
+}
+_AUTO: dict[Family, Any] = {
+    "classification": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "multiple_choice": AutoModelForMultipleChoice,
+    "span": AutoModelForQuestionAnswering,
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One component's part of a model.
+
+    Attributes:
+        parameters: All of them, biases and LayerNorm included.
+        prunable: Those that a scope with this component may prune.
+        flops: Matrix products of one sequence's forward pass; a multiply-add is two.
+        milliseconds: Median measured time of a batch, where it was measured.
+    """
+
+    parameters: int
+    prunable: int
+    flops: int
+    milliseconds: float | None = None
+
+
+def config_of(model: str) -> PreTrainedConfig:
+    """Configuration of a known model or of a local folder.
+
+    Raises:
+        ModelError: If it is neither.
+    """
+    if model in CONFIGS:
+        return CONFIGS[model]()
+    if not (Path(model) / "config.json").is_file():
+        raise ModelError(f"{model}: neither {', '.join(CONFIGS)} nor a folder with config.json")
+    config: PreTrainedConfig = AutoConfig.from_pretrained(model, local_files_only=True)
+    return config
+
+
+def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.Module:
+    """A model with a task's head, without weights (meta) or with random ones."""
+    config = config_of(model)
+    if family in ("classification", "regression"):
+        config.num_labels = labels
+    with torch.device(device):
+        made: nn.Module = _AUTO[family].from_config(config, attn_implementation="eager")
+    return made.eval()
+
+
+def component_costs(
+    model: str, family: Family, labels: int, length: int, timing: tuple[str, int, int] | None = None
+) -> dict[Part, Cost]:
+    """Costs of all components for one sequence.
+
+    Args:
+        model: A name of :data:`CONFIGS` or a folder with a config.json.
+        family: Kind of task; decides the head.
+        labels: Outputs of a classification head.
+        length: Tokens of the sequence.
+        timing: Device, sequences in a batch, and repetitions, to also measure time there.
+    """
+    graph = build(model, family, labels)
+    parts = component_map(graph)
+    sizes = {name: parameter.numel() for name, parameter in graph.named_parameters()}
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        graph(input_ids=_tokens(family, 1, length, "meta"))
+    counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    seconds = _timed(model, family, labels, length, *timing) if timing else {}
+    modules = _modules(graph)
+    found: dict[Part, Cost] = {}
+    for part in PARTS:
+        mine = [name for name in sizes if _part_of(name, modules) == part]
+        found[part] = Cost(
+            parameters=sum(sizes[name] for name in mine),
+            prunable=sum(sizes[name] for name in mine if name in parts.prunable),
+            flops=sum(counted.get(f"{type(graph).__name__}.{p}", 0) for p in modules.get(part, [])),
+            milliseconds=1e3 * seconds[part] if part in seconds else None,
+        )
+    rest = counted["Global"] - sum(cost.flops for cost in found.values())
+    head = found["head"]
+    found["head"] = Cost(head.parameters, head.prunable, rest, head.milliseconds)
+    return found
+
+
+def _modules(graph: nn.Module) -> dict[Part, list[str]]:
+    """Submodules of each component; the head is what is left."""
+    architecture = ARCHITECTURES[str(graph.config.model_type)]  # type: ignore[union-attr]
+    base = str(graph.base_model_prefix)
+    known = dict(graph.named_modules())
+    named: dict[Part, tuple[str, ...]] = {
+        "embeddings": architecture.embeddings,
+        "encoder": architecture.encoder,
+        "pooler": ("pooler",),
+    }
+    return {
+        part: [path for path in (f"{base}.{name}" for name in names) if path in known]
+        for part, names in named.items()
+    }
+
+
+def _part_of(parameter: str, modules: dict[Part, list[str]]) -> Part:
+    for part, paths in modules.items():
+        if any(parameter.startswith(f"{path}.") for path in paths):
+            return part
+    return "head"
+
+
+def _tokens(family: Family, batch: int, length: int, device: str) -> torch.Tensor:
+    shape = (batch, 1, length) if family == "multiple_choice" else (batch, length)
+    return torch.full(shape, 5, dtype=torch.long, device=device)
+
+
+@torch.no_grad()
+def _timed(
+    model: str, family: Family, labels: int, length: int, device: str, batch: int, repeats: int
+) -> dict[Part, float]:
+    """Median seconds that a forward pass of random weights spends in each component."""
+    made = build(model, family, labels, device)
+    modules, known = _modules(made), dict(made.named_modules())
+    spent: dict[Part, float] = {}
+    started: dict[Part, float] = {}
+    for part, paths in modules.items():
+        for path in paths:
+            known[path].register_forward_pre_hook(_start(part, started, device))
+            known[path].register_forward_hook(_stop(part, started, spent, device))
+    tokens = _tokens(family, batch, length, device)
+    rounds: list[dict[Part, float]] = []
+    for _ in range(repeats + 1):
+        spent.update(dict.fromkeys(PARTS, 0.0))
+        begin = _now(device)
+        made(input_ids=tokens)
+        spent["head"] = _now(device) - begin - sum(spent[part] for part in modules)
+        rounds.append(dict(spent))
+    # The first pass warms up.
+    return {part: statistics.median(taken[part] for taken in rounds[1:]) for part in PARTS}
+
+
+def _now(device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _start(part: Part, started: dict[Part, float], device: str) -> Callable[..., None]:
+    def hook(*_: object) -> None:
+        started[part] = _now(device)
+
+    return hook
+
+
+def _stop(
+    part: Part, started: dict[Part, float], spent: dict[Part, float], device: str
+) -> Callable[..., None]:
+    def hook(*_: object) -> None:
+        spent[part] += _now(device) - started[part]
+
+    return hook

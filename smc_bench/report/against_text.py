@@ -1,0 +1,55 @@
+"""Measured beside published numbers, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from smc_bench.report.against import Answer
+from smc_bench.report.reported import Number
+from smc_bench.report.results import Results
+from smc_bench.report.tables import AT
+
+_COLUMNS = ["task", "arm", "sparsity", "ours", "published", "method", "outcome"]
+
+
+def markdown(results: Results, answers: Sequence[Answer]) -> str:
+    """A row for each comparison, then which arms have no published counterpart."""
+    lines = ["## Against published numbers", ""]
+    if answers:
+        table = pd.DataFrame([_row(results, answer) for answer in answers], columns=_COLUMNS)
+        lines += [table.to_markdown(index=False, disable_numparse=True), ""]
+    for (task, arm), levels in _alone(results, answers).items():
+        lines.append(f"- {task}: no published number is known for {arm} at {', '.join(levels)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _row(results: Results, answer: Answer) -> list[str]:
+    entry = answer.entry
+    at = AT[entry.compare_at].split(" (")[0]
+    return [
+        results.labels[entry.cell.task],
+        f"{entry.arm} ({at})" if at else entry.arm,
+        f"{entry.target:.4g}",
+        f"{answer.ours.mean:.2f}",
+        "" if answer.theirs is None else _number(answer.theirs),
+        f"{answer.method.method} ({answer.method.paper})",
+        f"**{answer.word}**{' ' if answer.word == 'off' else ': '}{answer.detail}",
+    ]
+
+
+def _number(number: Number) -> str:
+    error = f" ±{number.error:g}" if number.error is not None else ""
+    mark = "" if number.mark == "verbatim" else f" ({number.mark})"
+    return f"{number.value:.2f}{error}{mark}"
+
+
+def _alone(results: Results, answers: Sequence[Answer]) -> dict[tuple[str, str], list[str]]:
+    matched = {(results.labels[a.entry.cell.task], a.entry.arm, a.entry.target) for a in answers}
+    found: dict[tuple[str, str], list[str]] = {}
+    for _, row in results.summary[results.summary["n"] > 0].iterrows():
+        if (row["task"], row["arm"], row["sparsity"]) not in matched:
+            levels = found.setdefault((row["task"], row["arm"]), [])
+            levels += [level for level in [f"{row['sparsity']:.4g}"] if level not in levels]
+    return found

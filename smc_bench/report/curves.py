@@ -1,0 +1,53 @@
+"""Published numbers as curves over sparsity, to draw behind measured ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smc_bench.report.frame import labels
+from smc_bench.report.reported import MODELS, Number, Reported
+from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.tasks.specs import SPECS
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One published method on one task; sparsity 0..1 as its paper counts it, value in percent."""
+
+    task: str
+    label: str
+    sparsity: tuple[float, ...]
+    value: tuple[float, ...]
+
+
+def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
+    """Curves of this suite's model and tasks, each with two points or more."""
+    found: dict[tuple[str, str], dict[float, float]] = {}
+    for task, called in labels(plan).items():
+        metric = SPECS[task.name].primary_metric
+        for number in reported.numbers:
+            mine = number.answers(task.name, task.config, metric)
+            if mine and _drawn(number, plan.loaded.suite.model):
+                points = found.setdefault((called, _label(number)), {})
+                points[number.share] = number.value
+    return [
+        Curve(called, label, tuple(sorted(points)), tuple(points[x] for x in sorted(points)))
+        for (called, label), points in found.items()
+        if len(points) > 1
+    ]
+
+
+def _drawn(number: Number, model: str) -> bool:
+    return (
+        MODELS.get(number.model) == model
+        and number.statistic == "score"
+        and number.seed is None
+        and not number.method.startswith(DENSE_ARM)
+    )
+
+
+def _label(number: Number) -> str:
+    paper = number.paper.rsplit(" ", 1)[0]
+    epochs = f", {number.epochs} epochs" if number.epochs and number.epochs.isdigit() else ""
+    mark = "" if number.mark == "verbatim" else f", {number.mark}"
+    return f"{number.method}, {paper}{epochs}{mark}"

@@ -1,0 +1,90 @@
+"""Sparsity and learning rate over training, as a suite's recipes would have them. No training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+
+from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.suite.cell import Cell
+from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.length import timeline_of
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+
+from smc_bench.report.plots import COLOURS
+
+POINTS = 600
+"""Steps that a curve is drawn from, besides the steps around each pruning event."""
+
+
+def curves(plan: Plan) -> pd.DataFrame:
+    """One row a drawn step of each arm, task and target of the first seed.
+
+    Columns: task, arm, target, step (from 0), epoch, sparsity (0..1), learning_rate.
+    """
+    rows: list[dict[str, object]] = []
+    seen: set[tuple[str, str, float]] = set()
+    for entry in plan.entries:
+        key = (entry.cell.task.name, entry.arm, entry.target)
+        if entry.arm == DENSE_ARM or key in seen:
+            continue
+        seen.add(key)
+        named = {"task": key[0], "arm": key[1], "target": key[2]}
+        rows.extend(named | point for point in _points(entry.cell))
+    return pd.DataFrame(rows)
+
+
+def _points(cell: Cell) -> list[dict[str, object]]:
+    timeline = timeline_of(cell)
+    last = max(0, timeline.total_steps - 1)
+    steps = {round(i * last / POINTS) for i in range(POINTS + 1)}
+    # A ramp in thousands of tiny events is smooth without its own points.
+    for event in timeline.events if len(timeline.events) < POINTS else ():
+        steps |= {event.step - 1, event.step} & set(range(last + 1))
+    return [
+        {
+            "step": step,
+            "epoch": step / timeline.steps_per_epoch,
+            "sparsity": timeline.sparsity_at(step),
+            "learning_rate": learning_rate(cell.recipe, timeline, step),
+        }
+        for step in sorted(steps)
+    ]
+
+
+def draw(plan: Plan, folder: Path) -> list[Path]:
+    """Write schedules.csv, .png and .pdf: a column a target, sparsity above, rate below."""
+    data = curves(plan)
+    panels = list(dict.fromkeys(zip(data["task"], data["target"], strict=True)))
+    arms = list(dict.fromkeys(data["arm"]))
+    figure, axes = plt.subplots(
+        2, len(panels), figsize=(3.4 * len(panels), 4.2), sharex="col", squeeze=False
+    )
+    for column, (task, target) in enumerate(panels):
+        part = data[(data["task"] == task) & (data["target"] == target)]
+        for index, arm in enumerate(arms):
+            line = part[part["arm"] == arm]
+            look = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.0, "label": arm}
+            axes[0][column].step(line["epoch"], 100.0 * line["sparsity"], where="post", **look)
+            axes[1][column].plot(line["epoch"], line["learning_rate"], **look)
+        axes[0][column].set_title(f"{task}, {100.0 * target:g} %", fontsize=9)
+        axes[1][column].set_xlabel("epoch")
+    axes[0][0].set_ylabel("sparsity of the scope (%)")
+    axes[1][0].set_ylabel("learning rate")
+    axes[0][-1].legend(frameon=False, fontsize=7)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(plan.loaded.suite.title, fontsize=10)
+    figure.tight_layout()
+    folder.mkdir(parents=True, exist_ok=True)
+    data.to_csv(folder / "schedules.csv", index=False)
+    paths = [folder / "schedules.png", folder / "schedules.pdf"]
+    for path in paths:
+        figure.savefig(path, dpi=200)
+    plt.close(figure)
+    return [folder / "schedules.csv", *paths]

@@ -1,0 +1,112 @@
+"""Claims of papers as comparisons that a suite can decide: strict typed YAML like the suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from smc_bench.engine.recipe import Strict
+from smc_bench.suite.explain import explain
+from smc_bench.suite.load import shipped_recipes
+from smc_bench.suite.schema import SparsityOver
+from smc_bench.suite.yaml_file import YamlFile, nearest, read_yaml
+from smc_bench.tasks.specs import SPECS
+
+Direction = Literal["better", "no_worse", "equal"]
+FILE = "claims.yaml"
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class SparsityRange(Strict):
+    """Sparsities on the suite's axis that a claim is about, both ends included."""
+
+    least: float = Field(ge=0.0, lt=1.0)
+    most: float = Field(ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SparsityRange:
+        if self.least > self.most:
+            raise ValueError(f"least ({self.least}) is above most ({self.most})")
+        return self
+
+    def holds(self, sparsity: float) -> bool:
+        """Whether a sparsity lies in the range, but for rounding."""
+        return self.least - 1e-9 <= sparsity <= self.most + 1e-9
+
+
+class Claim(Strict):
+    """One claim: an arm against others, at some sparsities.
+
+    Attributes:
+        says: The claim in a sentence.
+        source: Where it is made.
+        mark: Whether it was seen in the source, in a figure or in a text about it, or is ours.
+        suite: Name of the suite that decides it.
+        arm: The arm that is said to be better (or no worse, or equal).
+        against: The arms it is compared with; all must hold. ``dense`` is the dense model.
+        direction: ``better`` by ``effect`` or more, ``no_worse`` than ``effect`` below, ``equal``
+            within ``effect``.
+        effect: Smallest effect of interest, in points of the task's primary metric.
+        effect_from: Whose choice that number is, and why.
+        tasks: Tasks that the source speaks of; others decide it only "here".
+        models: Models that the source speaks of.
+        sparsity: Sparsities that it speaks of.
+        compare_at: Where scopes differ: at what equal sparsity, each judged by itself.
+    """
+
+    says: str = Field(min_length=10)
+    source: str = Field(min_length=8)
+    mark: Literal["verbatim", "digitised", "second-hand", "ours"]
+    suite: str
+    arm: str
+    against: Names
+    direction: Direction
+    effect: float = Field(gt=0.0, le=100.0)
+    effect_from: str = Field(min_length=4)
+    tasks: Names
+    models: Names
+    sparsity: SparsityRange
+    compare_at: tuple[SparsityOver, ...] = ()
+
+
+class _Claims(Strict):
+    claims: dict[str, Claim] = Field(min_length=1)
+
+
+def load_claims(path: Path) -> dict[str, Claim]:
+    """Read a file of claims, by name.
+
+    Raises:
+        SuiteError: Naming file, line and key of what is wrong.
+    """
+    file = read_yaml(path)
+    try:
+        found = _Claims.model_validate(file.data).claims
+    except ValidationError as error:
+        file.fail(*explain(error, _Claims))
+    for name, claim in found.items():
+        _check(file, name, claim)
+    return found
+
+
+def claims_beside(suite: Path) -> Path | None:
+    """The claims file beside a suite, else the shipped one."""
+    folders = (suite.parent, *(folder.parent for folder in shipped_recipes()))
+    return next((f / FILE for f in folders if (f / FILE).is_file()), None)
+
+
+def _check(file: YamlFile, name: str, claim: Claim) -> None:
+    for task in claim.tasks:
+        if task not in SPECS:
+            message = f"unknown task {task!r}{nearest(task, sorted(SPECS))}"
+            file.fail(("claims", name, "tasks"), message)
+    if claim.arm in claim.against:
+        file.fail(("claims", name, "against"), f"{claim.arm!r} can't be compared with itself")

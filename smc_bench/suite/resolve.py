@@ -1,0 +1,186 @@
+"""Recipes of a suite's arms: merged from recipe file, suite, profile, arm and command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.scorer_specs import SCORERS, checked_options
+from smc_bench.suite.explain import explain
+from smc_bench.suite.merge import Layer, Merged
+from smc_bench.suite.neighbours import GUIDELINES
+from smc_bench.suite.overrides import Overrides
+from smc_bench.suite.schema import Profile, Suite
+from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml
+from smc_bench.tasks.specs import SPECS
+
+NOT_RECIPE_KEYS = ("extends", "title", "description")
+BY_TASK = "by_task"
+SAME_STEPS = "same_steps_as"
+
+
+@dataclass(frozen=True)
+class TaskRecipes:
+    """Every recipe of a suite as it is on one task: by arm, in the file's order, and dense."""
+
+    arms: dict[str, Recipe]
+    dense: Recipe
+
+
+class Resolver:
+    """Merges the recipes of one suite under one profile.
+
+    Any part of a recipe may hold ``by_task: {squad: {...}}``: what it sets on that task alone.
+    """
+
+    def __init__(
+        self, file: YamlFile, suite: Suite, profile: str, settings: Profile, overrides: Overrides
+    ) -> None:
+        self.file, self.suite, self.profile = file, suite, profile
+        self.settings, self.overrides = settings, overrides
+        self.directories = (file.path.parent / "recipes", *shipped_recipes())
+        self.files: dict[str, YamlFile] = {}
+
+    def on(self, task: str) -> TaskRecipes:
+        """All recipes on one task.
+
+        Raises:
+            SuiteError: If a recipe is wrong, or the dense one prunes or distils.
+        """
+        arms = {name: self._arm(name, task) for name in self.suite.arms}
+        name, asked_at = self.suite.dense.recipe, ("dense", "recipe")
+        dense = self._checked(self._named(name, task, asked_at), task, "dense")
+        if dense.sparsity_schedule is not None or dense.needs_teacher:
+            self.file.fail(("dense",), f"recipe {name!r} must neither prune nor distil")
+        return TaskRecipes(arms, dense)
+
+    def _arm(self, arm: str, task: str) -> Recipe:
+        """``recipe:`` (or the baseline), guidelines taken from others, then the arm's changes."""
+        written = self.suite.arms[arm] or {}
+        own = {key: value for key, value in written.items() if key not in ("recipe", "take")}
+        from_profile = self.settings.arms is not None
+        prefix: KeyPath = ("profiles", self.profile, "arms", arm) if from_profile else ("arms", arm)
+        name = written.get("recipe", self.suite.baseline)
+        if not isinstance(name, str):
+            self.file.fail((*prefix, "recipe"), "must be the name of a recipe")
+        asked_at = (*prefix, "recipe") if "recipe" in written else ("baseline",)
+        merged = self._named(name, task, asked_at)
+        self._take(merged, written.get("take", {}), task, (*prefix, "take"))
+        self._add(merged, Layer(own, self.file, prefix), task)
+        return self._checked(merged, task, f"arm {arm!r}")
+
+    def _take(self, merged: Merged, taken: Any, task: str, at: KeyPath) -> None:
+        """Replace whole guidelines by those of other recipes (``take: {scope: smc}``)."""
+        if not isinstance(taken, dict):
+            self.file.fail(at, "write which guideline from which recipe, such as {scope: smc}")
+        for guideline, donor in taken.items():
+            if guideline not in GUIDELINES:
+                close = nearest(str(guideline), list(GUIDELINES))
+                self.file.fail((*at, guideline), f"unknown guideline {guideline!r}{close}")
+            other = self._named(str(donor), task, (*at, guideline))
+            for path in GUIDELINES[guideline]:
+                merged.take(other, path)
+
+    def _named(self, name: str, task: str, asked_at: KeyPath) -> Merged:
+        """A recipe under the suite and its profile, without an arm's own settings."""
+        merged = self._base(name, task, asked_at)
+        profile = ("profiles", self.profile)
+        for data, prefix in (
+            (self.suite.recipe, ("recipe",)),
+            (self.suite.recipes.get(name, {}), ("recipes", name)),
+            (self.settings.recipe, (*profile, "recipe")),
+            (self.settings.recipes.get(name, {}), (*profile, "recipes", name)),
+        ):
+            if data:
+                self._add(merged, Layer(data, self.file, prefix), task)
+        return merged
+
+    def _add(self, merged: Merged, layer: Layer, task: str) -> None:
+        """Merge a layer, then what it says of this task alone."""
+        data = dict(layer.data)
+        by_task = data.pop(BY_TASK, {})
+        merged.add(Layer(data, layer.file, layer.prefix))
+        at = (*layer.prefix, BY_TASK)
+        file = layer.file or self.file
+        if not isinstance(by_task, dict):
+            file.fail(at, "write settings by task, such as {squad: {train: {batch: 16}}}")
+        for name, patch in by_task.items():
+            if name not in SPECS:
+                file.fail((*at, name), f"unknown task {name!r}{nearest(str(name), sorted(SPECS))}")
+            if not isinstance(patch, dict):
+                file.fail((*at, name), "must hold settings of a recipe")
+        if task in by_task:
+            merged.add(Layer(by_task[task], layer.file, (*at, task)))
+
+    def _checked(
+        self, merged: Merged, task: str, context: str, chain: tuple[str, ...] = ()
+    ) -> Recipe:
+        if self.overrides.recipe:
+            merged.add(Layer(self.overrides.recipe))
+        self._settle_length(merged, task, context, chain)
+        recipe = merged.recipe(context)
+        spec = SCORERS.get(recipe.scorer)
+        if spec is None:
+            message = f"unknown scorer {recipe.scorer!r}{nearest(recipe.scorer, sorted(SCORERS))}"
+            raise merged.error(("scorer",), message, context)
+        try:
+            options = checked_options(spec, recipe.scorer_options)
+        except ValidationError as error:
+            location, message = explain(error, spec.options)
+            raise merged.error(("scorer_options", *location), message, context) from None
+        return recipe.model_copy(update={"scorer_options": options})
+
+    def _settle_length(
+        self, merged: Merged, task: str, context: str, chain: tuple[str, ...]
+    ) -> None:
+        """Write out ``train.duration: {same_steps_as: guidelines}`` as what it stands for."""
+        train = merged.data.get("train")
+        duration = train.get("duration") if isinstance(train, dict) else None
+        if not isinstance(train, dict) or not isinstance(duration, dict):
+            return
+        at = ("train", "duration")
+        if set(duration) != {SAME_STEPS} or not isinstance(duration[SAME_STEPS], str):
+            raise merged.error(at, f"write 30ep, 3000it or {{{SAME_STEPS}: guidelines}}", context)
+        name = duration[SAME_STEPS]
+        if name in chain:
+            circle = " -> ".join((*chain, name))
+            raise merged.error(at, f"lengths follow from each other in a circle: {circle}", context)
+        other = self._named(name, task, ("arms",))
+        recipe = self._checked(other, task, f"recipe {name!r}", (*chain, name))
+        train["duration"] = recipe.length.model_dump()
+
+    def _base(self, name: str, task: str, asked_at: KeyPath, chain: tuple[str, ...] = ()) -> Merged:
+        if name in chain:
+            self.file.fail(
+                asked_at, f"recipes extend each other in a circle: {' -> '.join((*chain, name))}"
+            )
+        file = self._recipe_file(name, asked_at)
+        parent = file.data.get("extends")
+        merged = self._base(str(parent), task, asked_at, (*chain, name)) if parent else Merged()
+        data = {key: value for key, value in file.data.items() if key not in NOT_RECIPE_KEYS}
+        self._add(merged, Layer(data, file), task)
+        return merged
+
+    def _recipe_file(self, name: str, asked_at: KeyPath) -> YamlFile:
+        if name in self.files:
+            return self.files[name]
+        for directory in self.directories:
+            path = directory / f"{name}.yaml"
+            if path.is_file():
+                return self.files.setdefault(name, read_yaml(path))
+        known = sorted({p.stem for d in self.directories if d.is_dir() for p in d.glob("*.yaml")})
+        self.file.fail(asked_at, f"unknown recipe {name!r}{nearest(name, known)}")
+
+
+def shipped_recipes() -> tuple[Path, ...]:
+    """Folders with this project's own recipes: beside the package, or in it (wheel)."""
+    package = Path(__file__).resolve().parent.parent
+    return tuple(
+        folder
+        for folder in (package.parent / "suites" / "recipes", package / "_suites" / "recipes")
+        if folder.is_dir()
+    )

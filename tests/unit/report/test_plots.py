@@ -1,0 +1,93 @@
+"""Structure of the figures: what is drawn where, in which colour, at which size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib.colors import to_rgb
+
+from smc_bench.report import plots
+from smc_bench.report.curves import Curve
+from smc_bench.report.results import Results
+from tests.helpers.records import results_of, skilled, suite_file
+
+SKILL = {"dense": 0.92, "good": 0.88, "bad": 0.78}
+CURVE = Curve("sst2", "published", (0.5, 0.8), (80.0, 70.0))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    suite = suite_file(tmp_path, sparsity="0.7, 0.8, 0.9", tasks="sst2, qnli")
+    return results_of(suite, tmp_path / "r", skilled(SKILL))
+
+
+def test_each_panel_has_arms_with_intervals_dense_chance_and_published(results: Results) -> None:
+    figure = plots.scores_figure(results, "two", [CURVE])
+    panels = {axis.get_title(): axis for axis in figure.axes}
+    assert set(panels) == {"sst2", "qnli"}
+    lines = {line.get_label(): line for line in panels["sst2"].get_lines()}
+    assert lines["dense"].get_linestyle() == "-"
+    assert lines["ignoring the input"].get_linestyle() == ":"
+    assert lines["published"].get_linestyle() == "--"
+    assert list(lines["published"].get_xdata()) == [0.5, 0.8]
+    assert "published" not in {line.get_label() for line in panels["qnli"].get_lines()}
+    bars = {bars.get_label(): bars for bars in panels["sst2"].containers}
+    assert set(bars) == {"good", "bad"}
+    summary = results.summary
+    row = summary[(summary["task"] == "sst2") & (summary["arm"] == "good")].iloc[0]
+    segment = bars["good"].lines[2][0].get_segments()[0]
+    assert list(segment[:, 1]) == pytest.approx([row["low"], row["high"]])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(labels) == ["bad", "dense", "good", "ignoring the input", "published"]
+
+
+def test_effects_are_paired_differences_to_the_baseline_arm(results: Results) -> None:
+    figure = plots.effects_figure(results, "two")
+    assert figure is not None
+    axis = figure.axes[0]
+    assert "minus good" in axis.get_ylabel()
+    shown = [bars for bars in axis.containers if bars.get_label() == "bad"]
+    assert len(shown) == 3
+    place = results.scores.places("sst2", "")[0]
+    effect = results.scores.compare(place, "bad", "good").effect
+    assert effect is not None
+    segment = shown[0].lines[2][0].get_segments()[0]
+    assert list(segment[:, 1]) == pytest.approx(list(effect.interval()))
+
+
+@pytest.mark.parametrize(("columns", "width"), [("one", 3.25), ("two", 6.75)])
+def test_figures_have_column_width_and_vector_text(
+    columns: plots.Width, width: float, results: Results, tmp_path: Path
+) -> None:
+    paths = plots.draw(results, tmp_path / "out", columns=columns)
+    assert sorted(path.name for path in paths) == [
+        "effects.pdf", "effects.png", "plot.pdf", "plot.png",
+    ]  # fmt: skip
+    pdf = (tmp_path / "out" / "plot.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"/Subtype /Image" not in pdf
+    assert f"/MediaBox [ 0 0 {72 * width:g} ".encode() in pdf
+    assert mpl.rcParams["font.size"] == mpl.rcParamsDefault["font.size"]
+
+
+def test_colours_stay_with_the_arm_and_can_be_told_apart() -> None:
+    one = plots.styles(["guidelines", "smc", "x"])
+    other = plots.styles(["y", "smc", "guidelines"])
+    assert one["smc"] == other["smc"]
+    assert one["guidelines"] == other["guidelines"]
+    many = plots.styles(["smc", *"abcdefghijklmnop"])
+    assert len(set(many.values())) == 17
+    colours = [to_rgb(colour) for colour in plots.COLOURS]
+    # Seen without red-green difference (mean of both) every pair still differs somewhere.
+    seen = [((0.6 * r + 0.4 * g), b, 0.2 * r + 0.7 * g + 0.1 * b) for r, g, b in colours]
+    for i, first in enumerate(seen):
+        for second in seen[i + 1 :]:
+            assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 0.1
+
+
+def test_an_unfinished_suite_can_be_drawn(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    plots.draw(results_of(suite, tmp_path / "r", lambda entry: None), tmp_path / "out")
+    assert (tmp_path / "out" / "plot.pdf").exists()

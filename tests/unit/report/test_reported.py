@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from smc_bench.errors import CorruptDataError
+from smc_bench.report.reported import METRICS, TASKS, read_reported, reported_folders
+from smc_bench.tasks.specs import SPECS
+
+SHIPPED = read_reported(*reported_folders())
+HEADER = (
+    "paper,table,model,task,metric,statistic,seed,seeds,sparsity,method,epochs,value,error,mark,"
+    "source\n"
+)
+ROW = "oBERT 1,T1,BERT-base,SQuADv1.1,F1,score,,3,90,oBERT,30,88.31,,verbatim,example.org/readme\n"
+
+
+def test_all_numbers_are_there_and_each_has_source_and_mark() -> None:
+    assert len(SHIPPED.numbers) == 305
+    for number in SHIPPED.numbers:
+        assert number.source
+        assert number.mark in {"verbatim", "digitised", "second-hand"}
+        assert (number.error is not None) or number.mark != "digitised"
+    assert sum(number.mark == "digitised" for number in SHIPPED.numbers) == 46
+
+
+def test_nothing_is_claimed_of_the_paper_whose_cells_are_unknown() -> None:
+    assert not [n for n in SHIPPED.numbers if "2312.13547" in n.paper or "2210.06384" in n.paper]
+    assert "no results cell" in SHIPPED.unknown["guidelines 2312.13547"]
+
+
+def test_published_means_and_deviations_follow_from_the_published_runs() -> None:
+    runs, summary = defaultdict(list), {}
+    for n in SHIPPED.numbers:
+        key = (n.task, n.metric, n.sparsity)
+        if n.seed is not None:
+            runs[key].append(n.value)
+        elif n.table == "Table 1 (downstream)" and n.epochs == "30":
+            summary[key, n.statistic] = n.value
+    assert len(runs) == 16
+    for key, values in runs.items():
+        assert len(values) == 3
+        assert statistics.mean(values) == pytest.approx(summary[key, "score"], abs=0.011)
+        if (key, "sd") in summary:
+            spread = {statistics.stdev(values), statistics.pstdev(values)}
+            assert min(abs(s - summary[key, "sd"]) for s in spread) < 0.012
+
+
+def test_names_map_to_tasks_and_metrics_that_exist() -> None:
+    for name, _ in TASKS.values():
+        assert name in SPECS
+    known = {
+        f"{m}{s.suffix}" for spec in SPECS.values() for m in spec.metrics for s in spec.eval_splits
+    }
+    assert {name for name in METRICS.values() if name} <= known
+    for number in SHIPPED.numbers:
+        metric = METRICS[number.metric]
+        spec = SPECS[TASKS[number.task][0]]
+        names = {f"{m}{s.suffix}" for m in spec.metrics for s in spec.eval_splits}
+        assert metric is None or metric in names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (HEADER + ROW.replace("verbatim", "digitised"), ":2: a digitised number needs the error"),
+        (HEADER + ROW.replace("SQuADv1.1", "SQuAD1.1"), "did you mean 'SQuADv1.1'?"),
+        (HEADER + ROW.replace("F1", "f2"), ":2: metric: unknown metric"),
+        (HEADER + ROW.replace("88.31", "high"), ":2: value: "),
+        (HEADER + ROW.replace("verbatim", "certain"), ":2: mark: "),
+        (HEADER + ROW.replace("example.org/readme", ""), ":2: source: "),
+        ("# why\n" + HEADER + ROW.replace(",90,", ",190,"), ":3: sparsity: "),
+        (HEADER.replace("paper,", "papers,") + ROW, ":1: the columns must be paper,"),
+        (HEADER, "say why in a first line, # paper: reason"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_error(text: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(CorruptDataError) as caught:
+        read_reported(tmp_path)
+    assert expected in str(caught.value)
+    assert str(tmp_path / "a.csv") in str(caught.value)
+
+
+def test_one_file_adds_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "reported"
+    folder.mkdir()
+    (folder / "mine.csv").write_text(HEADER + ROW)
+    found = read_reported(*reported_folders(tmp_path))
+    assert len(found.numbers) == 306
+    mine = next(n for n in found.numbers if n.paper == "oBERT 1")
+    assert mine.answers("squad", "plain_text", "f1")
+    assert not mine.answers("squad", "plain_text", "exact_match")

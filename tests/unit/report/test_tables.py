@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smc_bench.errors import StoreError
+from smc_bench.report import tables
+from smc_bench.report.compare import Place
+from smc_bench.report.results import Results
+from smc_bench.store.store import Store
+from smc_bench.suite.expand import Entry
+from tests.helpers.records import finished, results_of, skilled, suite_file, write_cell
+
+CLEAN = {"git_commit": "a" * 40, "git_dirty": False, "packages": {"torch": "2.6.0"}}
+
+
+def text(folder: Path, skill: dict[str, float], *, recovery: bool = False, **made: object) -> str:
+    suite = suite_file(folder, sparsity="0.8, 0.9")
+    results = results_of(suite, folder / "r", skilled(skill, **made))  # type: ignore[arg-type]
+    return tables.markdown(results, recovery=recovery)
+
+
+def test_best_is_bold_only_where_it_can_be_told_apart(tmp_path: Path) -> None:
+    clear = text(tmp_path / "a", {"dense": 0.92, "good": 0.9, "bad": 0.7}, examples=2000)
+    rows = {line.split("|")[1].strip(): line for line in clear.splitlines() if "±" in line}
+    assert rows["good"].count("**") == 4
+    assert "**" not in rows["bad"]
+    unclear = text(tmp_path / "b", {"dense": 0.92, "good": 0.81, "bad": 0.8}, examples=100)
+    assert not [line for line in unclear.splitlines() if "±" in line and "**" in line]
+
+
+def test_notes_give_the_detectable_difference_and_the_correction(tmp_path: Path) -> None:
+    found = text(tmp_path, {"dense": 0.92, "good": 0.9, "bad": 0.7}, examples=2000)
+    assert "80 % power (median of 2 comparisons, before correction; covers 3 seeds" in found
+    assert "Holm-corrected" in found
+    assert "Mixes" not in found
+
+
+def test_recovery_is_the_share_of_the_dense_score(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, seeds="1, 2, 3, 4")
+    skill = {"dense": 0.9, "good": 0.81, "bad": 0.72}
+    results = results_of(suite, tmp_path / "r", skilled(skill, examples=4000))
+    summary = results.summary.set_index("arm")
+    dense = summary.loc["dense", "mean"]
+    for arm in ("good", "bad"):
+        row = summary.loc[arm]
+        assert row["recovery"] == pytest.approx(100.0 * row["mean"] / dense)
+        assert row["recovery_low"] < 100.0 * skill[arm] / 0.9 < row["recovery_high"]
+    assert f"({summary.loc['good', 'recovery']:.1f} %)" in tables.markdown(results, recovery=True)
+
+
+def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, seeds="1")
+    skill = {"dense": 0.9, "good": 0.8}
+    results = results_of(suite, tmp_path / "r", skilled(skill, examples=1500))
+    place = Place("sst2", "", 0.8)
+    found = results.scores.recovery(place, "good")
+    assert found is not None
+    parts = [
+        results.scores.examples.parts(cell, "accuracy", value)
+        for arm in ("good", "dense")
+        for cell, value in results.scores.cells(place, arm).values()
+    ]
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(3000):
+        chosen = rng.integers(1500, size=1500)
+        draws.append(100.0 * parts[0][chosen].mean() / parts[1][chosen].mean())  # type: ignore[index]
+    assert found.interval() == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.15)
+
+
+def test_mixed_records_are_named_under_the_table(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    made = skilled({"dense": 0.9, "good": 0.8, "bad": 0.7})
+    plan = finished(suite, tmp_path / "r", made)
+    store = Store(tmp_path / "r")
+    changes = [
+        {**CLEAN, "git_commit": "b" * 40, "pins": {}},
+        {**CLEAN, "git_dirty": True, "pins": {"train": "other"}},
+        {**CLEAN, "packages": {"torch": "3.0.1"}, "pins": {}},
+    ]
+    for entry, origin in zip(plan.entries[1:4], changes, strict=True):
+        write_cell(store, entry, made(entry) or [], provenance=origin)
+    found = tables.markdown(Results.of(plan, store))
+    assert "Mixes records of 2 git commits: aaaaaaaaaaaa (6), bbbbbbbbbbbb (1)." in found
+    assert "1 of 7 records come from a tree with uncommitted changes." in found
+    assert "Mixes major versions of torch: 2, 3." in found
+    assert "Mixes revisions of the data or weights of sst2." in found
+
+
+def test_sparsity_that_came_out_otherwise_is_said(tmp_path: Path) -> None:
+    """As with soft movement, whose sparsity is an outcome; the others are silent."""
+    suite = suite_file(tmp_path, seeds="1")
+    plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
+    store = Store(tmp_path / "r")
+    (bad,) = [entry.cell for entry in plan.entries if entry.arm == "bad"]
+    path = store.folder(bad.folder).path / "record.json"
+    record = json.loads(path.read_text())
+    record["sparsity"]["scope"]["zeros"] = 613
+    path.write_text(json.dumps(record))
+    found = tables.markdown(Results.of(plan, store))
+    assert "bad: measured sparsity of its scope is 0.613 at 0.8." in found
+    assert "good: measured" not in found
+
+
+def test_latex_is_escaped_and_bold(tmp_path: Path) -> None:
+    arms = "arms:\n  a_1 & b: {}\n  100 %: {distillation: {temperature: 1.0}}\n"
+    suite = suite_file(tmp_path, arms=arms)
+    skill = {"dense": 0.92, "a_1 & b": 0.9, "100 %": 0.7}
+    results = results_of(suite, tmp_path / "r", skilled(skill, examples=2000))
+    tables.write(results, tmp_path / "out", recovery=True)
+    latex = (tmp_path / "out" / "table.tex").read_text()
+    assert r"a\_1 \& b" in latex
+    assert r"100 \%" in latex
+    assert r"\textbf{" in latex
+    assert r"$\pm$" in latex
+
+
+def test_results_by_example_of_another_record_are_refused(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    made = skilled({"dense": 0.9, "good": 0.8, "bad": 0.7})
+    plan = finished(suite, tmp_path / "r", made)
+    store = Store(tmp_path / "r")
+    one, other = (store.folder(entry.cell.folder).path for entry in plan.entries[1:3])
+    (one / "predictions.json.gz").write_bytes((other / "predictions.json.gz").read_bytes())
+    with pytest.raises(StoreError, match=r"does not belong to record\.json"):
+        tables.markdown(Results.of(plan, store))
+    (one / "predictions.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(StoreError, match="not the results of validation by example"):
+        tables.markdown(Results.of(plan, store))
+
+
+def test_configurations_of_one_task_stay_apart(tmp_path: Path) -> None:
+    tasks = "{name: race, config: middle}, {name: race, config: high}"
+    suite = suite_file(tmp_path, tasks=tasks)
+
+    def make(entry: Entry) -> list[float]:
+        return [float(entry.cell.task.config == "high")] * 20
+
+    found = tables.markdown(results_of(suite, tmp_path / "r", make))
+    assert "**race-middle**, accuracy in %: dense 0.00" in found
+    assert "**race-high**, accuracy in %: dense 100.00" in found

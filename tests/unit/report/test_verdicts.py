@@ -1,0 +1,190 @@
+"""Claims on made-up records whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from smc_bench.cli.main import cli
+from smc_bench.report import verdict_text
+from smc_bench.report.verdicts import Verdict, judge
+from smc_bench.suite.claims import Claim
+from tests.helpers.records import finished, results_of, skilled, suite_file
+
+PRESENT = {"dense": 0.92, "good": 0.88, "bad": 0.78}
+ABSENT = {"dense": 0.92, "good": 0.85, "bad": 0.85}
+
+
+def claim(direction: str = "better", effect: float = 2.0, **changes: object) -> Claim:
+    content = {
+        "says": "Good is better than bad.",
+        "source": "a made-up source",
+        "mark": "ours",
+        "suite": "made_up",
+        "arm": "good",
+        "against": "bad",
+        "direction": direction,
+        "effect": effect,
+        "effect_from": "made up",
+        "tasks": "sst2",
+        "models": "minilm-l6",
+        "sparsity": {"least": 0.5, "most": 0.95},
+    }
+    return Claim.model_validate({**content, **changes})
+
+
+def verdict(folder: Path, asked: Claim, *, seeds: str = "1, 2, 3", **made: object) -> Verdict:
+    suite = suite_file(folder, seeds=seeds, more=str(made.pop("more", "")))
+    examples = bool(made.pop("by_example", True))
+    results = results_of(suite, folder / "r", skilled(**made), examples=examples)  # type: ignore[arg-type]
+    found = judge({"it": asked}, results)
+    assert "it" in verdict_text.markdown(results, found)
+    return found[0]
+
+
+@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
+def test_a_large_effect_is_supported_and_its_opposite_contradicted(
+    seeds: str, tmp_path: Path
+) -> None:
+    # 4000 examples: an effect of 10 points that every seed shows.
+    made = {"skill": PRESENT, "examples": 4000}
+    found = verdict(tmp_path / "a", claim(), seeds=seeds, **made)
+    assert found.word == "supported"
+    effect = found.findings[0].comparison.effect
+    assert effect is not None
+    assert effect.interval()[0] < 10.0 < effect.interval()[1]
+    reverse = claim(arm="bad", against="good")
+    assert verdict(tmp_path / "b", reverse, seeds=seeds, **made).word == "contradicted"
+
+
+@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
+def test_an_absent_effect_contradicts_better_and_supports_equal(seeds: str, tmp_path: Path) -> None:
+    made = {"skill": ABSENT, "examples": 6000}
+    words = {
+        direction: verdict(tmp_path / direction, claim(direction, 3.0), seeds=seeds, **made).word
+        for direction in ("better", "equal", "no_worse")
+    }
+    assert words == {"better": "contradicted", "equal": "supported", "no_worse": "supported"}
+
+
+@pytest.mark.parametrize("direction", ["better", "equal", "no_worse"])
+@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
+def test_too_little_data_can_not_tell(direction: str, seeds: str, tmp_path: Path) -> None:
+    # 60 examples show nothing of one or two points.
+    made = {"skill": {"dense": 0.92, "good": 0.86, "bad": 0.85}, "examples": 60}
+    assert verdict(tmp_path, claim(direction, 1.0), seeds=seeds, **made).word == "can't tell"
+
+
+def test_seeds_that_disagree_can_not_tell_however_many_examples(tmp_path: Path) -> None:
+    made = {"skill": {"good": 0.82, "bad": 0.80}, "examples": 20000, "spread": 0.05}
+    found = verdict(tmp_path, claim(), **made)
+    assert found.word == "can't tell"
+    assert found.findings[0].comparison.effect.covers == "3 seeds and 20000 examples"  # type: ignore[union-attr]
+
+
+def test_a_real_effect_below_the_smallest_of_interest_contradicts(tmp_path: Path) -> None:
+    made = {"skill": {"good": 0.86, "bad": 0.84}, "examples": 20000, "shared": 1.0}
+    found = verdict(tmp_path, claim(effect=5.0), **made)
+    assert found.word == "contradicted"
+    assert found.findings[0].p_for < 0.01
+
+
+def test_nothing_finished_is_not_run_and_one_side_is_not_enough(tmp_path: Path) -> None:
+    assert verdict(tmp_path / "a", claim(), skill={}).word == "not run"
+    assert verdict(tmp_path / "b", claim(), skill={"good": 0.9}).word == "not run"
+
+
+def test_one_seed_without_results_by_example_can_not_tell(tmp_path: Path) -> None:
+    found = verdict(tmp_path, claim(), seeds="1", skill=PRESENT, by_example=False)
+    assert found.word == "can't tell"
+    effect = found.findings[0].comparison.effect
+    assert effect is not None
+    assert not effect.known
+
+
+def test_without_results_by_example_seeds_alone_decide(tmp_path: Path) -> None:
+    found = verdict(tmp_path, claim(), skill=PRESENT, examples=4000, by_example=False)
+    assert found.word == "supported"
+    assert found.findings[0].comparison.effect.covers == "3 seeds"  # type: ignore[union-attr]
+
+
+def test_dense_is_compared_though_it_has_other_seeds(tmp_path: Path) -> None:
+    asked = claim("no_worse", 10.0, arm="good", against="dense")
+    found = verdict(tmp_path / "a", asked, skill=PRESENT, examples=4000)
+    assert found.word == "supported"
+    reverse = claim("better", 10.0, arm="dense", against="bad")
+    assert verdict(tmp_path / "b", reverse, skill=PRESENT, examples=4000).word == "supported"
+
+
+def test_reasons_name_what_is_not_there_or_not_the_claims_own(tmp_path: Path) -> None:
+    missing = verdict(tmp_path / "a", claim(against="ugly"), skill=PRESENT)
+    assert (missing.word, missing.reasons) == (
+        "not run",
+        ("the suite has no arm 'ugly' in this profile",),
+    )
+    above = claim(sparsity={"least": 0.9, "most": 0.95})
+    assert "no sparsity" in verdict(tmp_path / "b", above, skill=PRESENT).reasons[0]
+    at = claim(compare_at=["encoder_sparsity"])
+    assert "does not compare at" in verdict(tmp_path / "c", at, skill=PRESENT).reasons[0]
+    other = claim(models="google-bert/bert-base-uncased", tasks="squad")
+    found = verdict(tmp_path / "d", other, skill=PRESENT, more="recipe: {train: {rows: 99}}")
+    assert found.reasons == (
+        "model minilm-l6",
+        "task sst2",
+        "sst2 partial (at most 99 train rows)",
+    )
+
+
+def test_one_comparison_that_fails_contradicts_a_claim_about_all(tmp_path: Path) -> None:
+    arms = (
+        "arms:\n  good: {}\n  bad: {distillation: {temperature: 1.0}}\n"
+        "  worse: {distillation: {temperature: 2.0}}\n"
+    )
+    suite = suite_file(tmp_path, arms=arms)
+    skill = {"dense": 0.92, "good": 0.8, "bad": 0.9, "worse": 0.6}
+    results = results_of(suite, tmp_path / "r", skilled(skill, examples=4000))
+    found = judge({"it": claim(against=["bad", "worse"])}, results)[0]
+    assert [finding.word for finding in found.findings] == ["contradicted", "supported"]
+    assert found.word == "contradicted"
+
+
+def test_false_verdicts_are_rare_when_there_is_no_effect(tmp_path: Path) -> None:
+    supported = 0
+    suite = suite_file(tmp_path, sparsity="0.8", seeds="1, 2, 3")
+    for run in range(40):
+        made = skilled(ABSENT, examples=300, spread=0.01, run=run)
+        results = results_of(suite, tmp_path / f"r{run}", made)
+        supported += judge({"it": claim(effect=0.1)}, results)[0].word == "supported"
+    # 2.5 % of 40 is 1; more than 5 has a probability below 0.1 %.
+    assert supported <= 5
+
+
+def test_the_command_says_it_with_numbers_and_cells(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    plan = finished(suite, tmp_path / "r", skilled(PRESENT, examples=4000))
+    content = claim().model_dump(mode="json")
+    (tmp_path / "claims.yaml").write_text(json.dumps({"claims": {"it": content}}))
+    words = ["verdict", str(suite), "--results", str(tmp_path / "r")]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "**supported**" in done.output
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)[0]
+    assert found["verdict"] == "supported"
+    comparison = found["comparisons"][0]
+    assert comparison["low"] < comparison["effect"] < comparison["high"]
+    assert set(comparison["cells"]) == {e.cell.id for e in plan.entries if e.arm != "dense"}
+
+
+def test_a_report_holds_verdicts_and_published_numbers_where_there_are_any(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, tasks="squad")
+    finished(suite, tmp_path / "r", skilled(PRESENT, examples=500))
+    content = claim().model_dump(mode="json")
+    (tmp_path / "claims.yaml").write_text(json.dumps({"claims": {"it": content}}))
+    done = CliRunner().invoke(cli, ["report", str(suite), "--results", str(tmp_path / "r")])
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "r" / "reports" / "made_up" / "paper"
+    assert "**supported**" in (folder / "verdicts.md").read_text()
+    assert "**unknown**" in (folder / "against.md").read_text()

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smc_bench.models.cost import component_costs
+from smc_bench.suite.estimate import ENCODERS, gpu_hours, total_gpu_hours
+from smc_bench.suite.expand import expand
+from smc_bench.suite.load import load_suite
+from tests.contract.test_shipped import NoPins
+
+SUITES = Path(__file__).parents[3] / "suites"
+
+
+@pytest.mark.parametrize("model", sorted(ENCODERS))
+def test_forward_flops_equal_torch_s_counter(model: str) -> None:
+    counted = component_costs(model, "regression", 1, 96)["encoder"].flops
+    assert ENCODERS[model].forward_flops(96) == counted
+
+
+def test_hours_of_a_published_run_by_hand() -> None:
+    plan = expand(load_suite(SUITES / "table2.yaml"), NoPins())
+    one = next(e for e in plan.entries if e.arm == "GMP, 30 epochs" and e.cell.task.name == "squad")
+    # 30 epochs of 5475 steps of 16 sequences of 384 tokens: 70.67 GFLOP forward, three times that.
+    expected = 30 * 5475 * 16 * 3 * 70.67e9 / 100e12 / 3600
+    assert gpu_hours(one.cell) == pytest.approx(expected, rel=1e-3)
+    obert = next(
+        e for e in plan.entries if e.arm == "oBERT, 30 epochs" and e.cell.task.name == "squad"
+    )
+    more = 7 * 1024 * 8 * 3 * 70.67e9 / 100e12 / 3600
+    assert gpu_hours(obert.cell) == pytest.approx(expected + more, rel=1e-3)
+
+
+def test_unknown_models_have_no_estimate() -> None:
+    plan = expand(load_suite(SUITES / "table2.yaml", "laptop"), NoPins())
+    assert total_gpu_hours(plan.cells.values()) is None
