@@ -106,7 +106,7 @@ def measured(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
         fisher_memory=asked.memory,
         update=asked.update,
     )
-    chunk, groups = plan_passes(weights, options)
+    chunk, groups = plan_passes(weights, options, asked.gradients)
     statistics = Statistics(0, 0, options.model_dump(mode="json"), evidence=evidence)
     count = sum(w.numel() for w in weights.values())
     yield {

@@ -70,8 +70,8 @@ def plan_passes(
     """Split weights into groups whose estimate fits ``fisher_memory``, in as few as can be.
 
     Args:
-        weights: Tensors by name.
-        options: Block and memory.
+        weights: What is to be estimated.
+        options: The scorer's options.
         count: Gradients, m.
         wide: Plan for float64.
 
