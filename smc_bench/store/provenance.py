@@ -34,14 +34,24 @@ def _version(package: str) -> str | None:
         return None
 
 
+def processor_flags() -> frozenset[str]:
+    """Instruction sets of the processor, as Linux names them; empty where that is not known."""
+    return frozenset(_cpuinfo("flags").split())
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor()
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of a key of /proc/cpuinfo, or nothing."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
+            if line.startswith(key):
                 return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor()
+    return ""
 
 
 def _git() -> dict[str, Any]:
