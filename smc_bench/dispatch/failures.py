@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from pathlib import Path
 
 from smc_bench.errors import (
     AuditError,
@@ -34,6 +35,14 @@ def failure_of(error: BaseException, attempt: int) -> Failure:
         attempt=attempt,
         time=now(),
     )
+
+
+def failure_of_end(code: int, attempt: int, log: Path) -> Failure:
+    """What the end of a worker stands for that left no word: its exit code is all there is."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    hint = " (the kernel's out-of-memory killer sends this)" if code == -9 else ""
+    message = f"the worker ended by {how}{hint}; see {log}"
+    return Failure(type="killed", message=message, attempt=attempt, time=now())
 
 
 def _type(error: BaseException) -> FailureType:

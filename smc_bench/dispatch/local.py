@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Roots
-from smc_bench.store.record import TRANSIENT, Failure
-from smc_bench.store.store import CellFolder, Store, now
+from smc_bench.store.record import TRANSIENT
+from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
 
 _POLL_SECONDS = 0.5
@@ -194,13 +195,8 @@ class LocalPool:
         folder = self._folder(cell)
         state = folder.state()
         if state in {"interrupted", "missing"} and not self._stopping and code != 4:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            hint = " (the kernel's out-of-memory killer sends this)" if code == -9 else ""
-            message = f"the worker ended by {how}{hint}; see {folder.path / 'worker.log'}"
             attempt = folder.latest_attempt() or 0
-            folder.write_failure(
-                Failure(type="killed", message=message, attempt=attempt, time=now())
-            )
+            folder.write_failure(failure_of_end(code, attempt, folder.path / "worker.log"))
         if not self._settled(cell) and not self._stopping:
             self.waiting.insert(0, cell)
 

@@ -15,6 +15,7 @@ from types import FrameType
 
 from submitit.core.utils import DelayedSubmission
 
+from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.launch import worker_command, worker_environment
 from smc_bench.dispatch.slurm_lease import release_if_over
 from smc_bench.dispatch.worker import INTERRUPTED, TAKEN
@@ -169,13 +170,8 @@ class RunCells:
     def _judge(self, folder: CellFolder, code: int) -> bool:
         """Believe the folder; the exit code only explains a folder that says nothing."""
         if folder.state() in {"interrupted", "missing"}:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            hint = " (the kernel's out-of-memory killer sends this)" if code == -9 else ""
-            message = f"the worker ended by {how}{hint}; see {folder.path / 'worker.log'}"
             attempt = folder.latest_attempt() or 0
-            folder.write_failure(
-                Failure(type="killed", message=message, attempt=attempt, time=now())
-            )
+            folder.write_failure(failure_of_end(code, attempt, folder.path / "worker.log"))
             if attempt:
                 # Other machines see only the lease, and would believe it for minutes.
                 folder.end_attempt(attempt, "killed")
