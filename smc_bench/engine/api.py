@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 
 from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, Progress, RunContext, SplitScores
+from smc_bench.engine.feed import Feed
 from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
@@ -92,15 +93,12 @@ class _CellRun:
         features = self._features(train_rows, train=True)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
         teacher = self._teacher_outputs(features)
-        model = self._model()
         trainer = Trainer(
-            model,
+            self._feed(self._model()),
             features,
             self.recipe,
             timeline,
             seed=self.cell.seed,
-            head=self.task.head,
-            pad_token_id=self.pad,
             accelerator=self.accelerator,
             context=self.context,
             teacher_outputs=teacher,
@@ -119,13 +117,14 @@ class _CellRun:
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
         measured = audit(weights, trainer.pruner.masks, trainer.pruner.parts, self.recipe, promised)
+        feed = trainer.objective.feed
         metrics: dict[str, float] = {}
         trivial: dict[str, float] = {}
         rows = {self.settings.train_split: train_rows}
         splits: dict[str, SplitScores] = {}
         for split in self.settings.eval_splits:
             eval_rows = self._rows(split, self.recipe.evaluation.rows)
-            scores = self._evaluate(trainer.raw, eval_rows, trainer.total)
+            scores = self._evaluate(feed, eval_rows)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
@@ -144,6 +143,7 @@ class _CellRun:
             train_seconds=seconds,
             device=str(self.accelerator.device),
             threads=torch.get_num_threads(),
+            padding=feed.padding,
             splits=splits,
         )
 
@@ -184,25 +184,31 @@ class _CellRun:
     def _teacher_outputs(self, features: list[Feature]) -> list[HeadArrays] | None:
         if self.recipe.distillation is None:
             return None
-        teacher = self._load(self.context.teacher_folder()).to(self.accelerator.device)
+        teacher = self._feed(self._load(self.context.teacher_folder()))
         return self._predict(teacher, features, "teacher")
 
-    def _evaluate(self, model: Any, rows: list[Row], total: int) -> Any:
+    def _feed(self, model: Any) -> Feed:
+        return Feed(
+            model.to(self.accelerator.device),
+            self.task.head,
+            self.pad,
+            self.accelerator.autocast,
+            self.recipe.train.padding,
+        )
+
+    def _evaluate(self, feed: Feed, rows: list[Row]) -> Any:
         features = self._features(rows, train=False)
-        outputs = self._predict(model, features, "evaluate")
+        outputs = self._predict(feed, features, "evaluate")
         return self.task.score(rows, features, outputs)
 
-    def _predict(self, model: Any, features: list[Feature], phase: str) -> list[HeadArrays]:
+    def _predict(self, feed: Feed, features: list[Feature], phase: str) -> list[HeadArrays]:
         def progress(done: int) -> None:
             self.context.progress(Progress(phase, done, len(features)))
 
         return predict(
-            model,
+            feed,
             features,
-            self.task.head,
-            self.pad,
             self.recipe.evaluation.batch,
-            autocast=self.accelerator.autocast,
             progress=progress,
             should_stop=self.context.should_stop,
         )

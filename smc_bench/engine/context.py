@@ -74,6 +74,7 @@ class CellOutcome:
         train_seconds: Training time of the attempt that finished.
         device: Where it ran.
         threads: Intra-op threads of torch.
+        padding: ``none`` where batches were packed, ``dynamic`` where they were padded.
         splits: Per-row results of each evaluation split.
     """
 
@@ -88,6 +89,7 @@ class CellOutcome:
     train_seconds: float
     device: str
     threads: int
+    padding: str
     splits: dict[str, SplitScores] = field(default_factory=dict)
 
 
