@@ -229,6 +229,8 @@ class _CellRun:
 def _accelerator(recipe: Recipe) -> Accelerator:
     # accelerate keeps one state a process; a second cell may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
+    if recipe.train.precision == "auto":
+        raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
     precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if precision == "fp16" and not torch.cuda.is_available():
         raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")

@@ -77,8 +77,9 @@ class Cell(Strict):
 
     @property
     def resolved(self) -> bool:
-        """Whether data and weights are pinned, so that the identity is final."""
-        return UNRESOLVED not in (self.model_pin, *self.data_pins.values())
+        """Whether data, weights and precision are known, so that the identity is final."""
+        pinned = UNRESOLVED not in (self.model_pin, *self.data_pins.values())
+        return pinned and self.recipe.train.precision != "auto"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, whose id is its own."""
