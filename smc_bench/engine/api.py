@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import tokenizers
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -18,6 +19,13 @@ from smc_bench.engine.feed import Feed
 from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
+from smc_bench.engine.shared import (
+    SavedOutputs,
+    read_features,
+    task_code,
+    write_features,
+    write_outputs,
+)
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 from smc_bench.errors import MissingDataError, ModelError
@@ -89,8 +97,9 @@ class _CellRun:
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
     def run(self) -> CellOutcome:
-        train_rows = self._rows(self.settings.train_split, self.recipe.train.rows)
-        features = self._features(train_rows, train=True)
+        split, limit = self.settings.train_split, self.recipe.train.rows
+        train_rows = self._rows(split, limit)
+        features = self._features(train_rows, split, limit, train=True)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
         teacher = self._teacher_outputs(features)
         trainer = Trainer(
@@ -124,7 +133,7 @@ class _CellRun:
         splits: dict[str, SplitScores] = {}
         for split in self.settings.eval_splits:
             eval_rows = self._rows(split, self.recipe.evaluation.rows)
-            scores = self._evaluate(feed, eval_rows)
+            scores = self._evaluate(feed, eval_rows, split)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
@@ -157,8 +166,25 @@ class _CellRun:
         chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
         return [rows[index] for index in sorted(chosen)]
 
-    def _features(self, rows: Sequence[Row], *, train: bool) -> list[Feature]:
-        return self.task.features(rows, self.tokenizer, self.encoding, train=train)
+    def _features(
+        self, rows: Sequence[Row], split: str, limit: int | None, *, train: bool
+    ) -> list[Feature]:
+        def make(folder: Path) -> None:
+            found = self.task.features(rows, self.tokenizer, self.encoding, train=train)
+            write_features(folder, found)
+
+        key = {**self._feature_key(limit), "train": train}
+        return read_features(self.context.shared("features", split, key, make))
+
+    def _feature_key(self, limit: int | None) -> dict[str, Any]:
+        return {
+            "task": self.settings.name,
+            "code": task_code(self.task),
+            "max_length": self.encoding.max_length,
+            "stride": self.encoding.stride,
+            "limit": limit,
+            "tokenizers": tokenizers.__version__,
+        }
 
     def _model(self) -> Any:
         start = self.recipe.train.start_from
@@ -181,11 +207,27 @@ class _CellRun:
             )
         return model
 
-    def _teacher_outputs(self, features: list[Feature]) -> list[HeadArrays] | None:
+    def _teacher_outputs(self, features: list[Feature]) -> Sequence[HeadArrays] | None:
+        """The teacher's logits on every feature, in eval mode: one forward pass for all cells."""
         if self.recipe.distillation is None:
             return None
-        teacher = self._feed(self._load(self.context.teacher_folder()))
-        return self._predict(teacher, features, "teacher")
+
+        def make(folder: Path) -> None:
+            teacher = self._feed(self._load(self.context.teacher_folder()))
+            write_outputs(folder, self._predict(teacher, features, "teacher"))
+
+        train = self.recipe.train
+        key = {
+            **self._feature_key(train.rows),
+            "teacher": self.context.teacher_weights(),
+            "precision": train.precision,
+            "padding": train.padding,
+            "batch": self.recipe.evaluation.batch,
+            "device": self.accelerator.device.type,
+            "torch": torch.__version__,
+        }
+        folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
+        return SavedOutputs(folder)
 
     def _feed(self, model: Any) -> Feed:
         return Feed(
@@ -196,8 +238,8 @@ class _CellRun:
             self.recipe.train.padding,
         )
 
-    def _evaluate(self, feed: Feed, rows: list[Row]) -> Any:
-        features = self._features(rows, train=False)
+    def _evaluate(self, feed: Feed, rows: list[Row], split: str) -> Any:
+        features = self._features(rows, split, self.recipe.evaluation.rows, train=False)
         outputs = self._predict(feed, features, "evaluate")
         return self.task.score(rows, features, outputs)
 
