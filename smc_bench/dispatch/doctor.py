@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from smc_bench.dispatch import slurm_queue
+from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import create_json, write_json
 from smc_bench.store.lease import STALE_SECONDS
