@@ -82,12 +82,12 @@ class FolderContext:
             raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
         return self.teacher.path / "weights"
 
-    def teacher_weights(self) -> str:
-        """SHA-256 of the teacher's weights, as its record has it."""
+    def teacher_key(self) -> dict[str, str]:
+        """The teacher's id, and the SHA-256 of its weights as its record has it."""
         record = None if self.teacher is None else self.teacher.record()
         if record is None:
             raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
-        return record.weights_sha256
+        return {"teacher": record.cell_id, "weights": record.weights_sha256}
 
     def shared(
         self, kind: str, split: str, key: dict[str, Any], make: Callable[[Path], None]

@@ -219,7 +219,7 @@ class _CellRun:
         train = self.recipe.train
         key = {
             **self._feature_key(train.rows),
-            "teacher": self.context.teacher_weights(),
+            **self.context.teacher_key(),
             "precision": train.precision,
             "padding": train.padding,
             "batch": self.recipe.evaluation.batch,

@@ -107,8 +107,8 @@ class RunContext(Protocol):
     def teacher_folder(self) -> Path:
         """Local folder with the finished teacher's weights."""
 
-    def teacher_weights(self) -> str:
-        """SHA-256 of the finished teacher's weights."""
+    def teacher_key(self) -> dict[str, str]:
+        """Id of the finished teacher and SHA-256 of its weights."""
 
     def shared(
         self, kind: str, split: str, key: dict[str, Any], make: Callable[[Path], None]

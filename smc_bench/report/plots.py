@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -178,7 +178,7 @@ def _shifts(part: pd.DataFrame, x: str, arms: int) -> list[float]:
     All of them together stay within a third of the distance between two levels of sparsity.
     """
     levels = sorted(part.groupby("sparsity")[x].mean().dropna())
-    gaps = [high - low for low, high in zip(levels, levels[1:], strict=False)]
+    gaps = [high - low for low, high in pairwise(levels)]
     closest = min(gaps, default=0.1)
     whole = levels[-1] - levels[0] if gaps else 3.0 * closest
     step = min(0.012 * whole, 0.33 * closest / max(arms - 1, 1)) if gaps else closest / arms
