@@ -16,6 +16,7 @@ from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
+from smc_bench.errors import SuiteError
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
@@ -68,7 +69,9 @@ def command(
     """Run what is missing of a suite."""
     loaded = session.load()
     gpus = visible_gpus()
-    plan = session.plan(network=not dry_run, limit=limit)
+    if slurm is None and not dry_run:
+        session.store.check_writable()
+    plan = session.plan(network=not dry_run, limit=limit, measure=slurm is None and not dry_run)
     cells = longest_first(select(plan, only))
     if slurm is None:
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
@@ -79,8 +82,8 @@ def command(
     if slurm is None and not gpus:
         _warn_of_slow_bf16(cells)
     if slurm is not None:
+        _refuse_unmeasured_precision(cells)
         sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
-    session.store.check_writable()
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
         fetch_inputs(session)
@@ -104,6 +107,14 @@ def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:
         say(
             "this processor has no bf16 arithmetic (avx512_bf16, amx_bf16): it is emulated, and "
             "--set train.precision=fp32 is much faster (those are other cells, though)"
+        )
+
+
+def _refuse_unmeasured_precision(cells: dict[str, Cell]) -> None:
+    if any(cell.recipe.train.precision == "auto" for cell in cells.values()):
+        raise SuiteError(
+            "train.precision: auto is measured on the machine that trains, which this one is not: "
+            "--set train.precision=bf16 (or fp32)"
         )
 
 

@@ -8,15 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import tokenizers
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, Progress, RunContext, SplitScores
+from smc_bench.engine.feed import Feed
 from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
+from smc_bench.engine.shared import (
+    SavedOutputs,
+    read_features,
+    task_code,
+    write_features,
+    write_outputs,
+)
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 from smc_bench.errors import MissingDataError, ModelError
@@ -88,19 +97,17 @@ class _CellRun:
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
     def run(self) -> CellOutcome:
-        train_rows = self._rows(self.settings.train_split, self.recipe.train.rows)
-        features = self._features(train_rows, train=True)
+        split, limit = self.settings.train_split, self.recipe.train.rows
+        train_rows = self._rows(split, limit)
+        features = self._features(train_rows, split, limit, train=True)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
         teacher = self._teacher_outputs(features)
-        model = self._model()
         trainer = Trainer(
-            model,
+            self._feed(self._model()),
             features,
             self.recipe,
             timeline,
             seed=self.cell.seed,
-            head=self.task.head,
-            pad_token_id=self.pad,
             accelerator=self.accelerator,
             context=self.context,
             teacher_outputs=teacher,
@@ -119,13 +126,14 @@ class _CellRun:
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
         measured = audit(weights, trainer.pruner.masks, trainer.pruner.parts, self.recipe, promised)
+        feed = trainer.objective.feed
         metrics: dict[str, float] = {}
         trivial: dict[str, float] = {}
         rows = {self.settings.train_split: train_rows}
         splits: dict[str, SplitScores] = {}
         for split in self.settings.eval_splits:
             eval_rows = self._rows(split, self.recipe.evaluation.rows)
-            scores = self._evaluate(trainer.raw, eval_rows, trainer.total)
+            scores = self._evaluate(feed, eval_rows, split)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
@@ -144,6 +152,7 @@ class _CellRun:
             train_seconds=seconds,
             device=str(self.accelerator.device),
             threads=torch.get_num_threads(),
+            padding=feed.padding,
             splits=splits,
         )
 
@@ -157,8 +166,25 @@ class _CellRun:
         chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
         return [rows[index] for index in sorted(chosen)]
 
-    def _features(self, rows: Sequence[Row], *, train: bool) -> list[Feature]:
-        return self.task.features(rows, self.tokenizer, self.encoding, train=train)
+    def _features(
+        self, rows: Sequence[Row], split: str, limit: int | None, *, train: bool
+    ) -> list[Feature]:
+        def make(folder: Path) -> None:
+            found = self.task.features(rows, self.tokenizer, self.encoding, train=train)
+            write_features(folder, found)
+
+        key = {**self._feature_key(limit), "train": train}
+        return read_features(self.context.shared("features", split, key, make))
+
+    def _feature_key(self, limit: int | None) -> dict[str, Any]:
+        return {
+            "task": self.settings.name,
+            "code": task_code(self.task),
+            "max_length": self.encoding.max_length,
+            "stride": self.encoding.stride,
+            "limit": limit,
+            "tokenizers": tokenizers.__version__,
+        }
 
     def _model(self) -> Any:
         start = self.recipe.train.start_from
@@ -181,28 +207,50 @@ class _CellRun:
             )
         return model
 
-    def _teacher_outputs(self, features: list[Feature]) -> list[HeadArrays] | None:
+    def _teacher_outputs(self, features: list[Feature]) -> Sequence[HeadArrays] | None:
+        """The teacher's logits on every feature, in eval mode: one forward pass for all cells."""
         if self.recipe.distillation is None:
             return None
-        teacher = self._load(self.context.teacher_folder()).to(self.accelerator.device)
-        return self._predict(teacher, features, "teacher")
 
-    def _evaluate(self, model: Any, rows: list[Row], total: int) -> Any:
-        features = self._features(rows, train=False)
-        outputs = self._predict(model, features, "evaluate")
+        def make(folder: Path) -> None:
+            teacher = self._feed(self._load(self.context.teacher_folder()))
+            write_outputs(folder, self._predict(teacher, features, "teacher"))
+
+        train = self.recipe.train
+        key = {
+            **self._feature_key(train.rows),
+            **self.context.teacher_key(),
+            "precision": train.precision,
+            "padding": train.padding,
+            "batch": self.recipe.evaluation.batch,
+            "device": self.accelerator.device.type,
+            "torch": torch.__version__,
+        }
+        folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
+        return SavedOutputs(folder)
+
+    def _feed(self, model: Any) -> Feed:
+        return Feed(
+            model.to(self.accelerator.device),
+            self.task.head,
+            self.pad,
+            self.accelerator.autocast,
+            self.recipe.train.padding,
+        )
+
+    def _evaluate(self, feed: Feed, rows: list[Row], split: str) -> Any:
+        features = self._features(rows, split, self.recipe.evaluation.rows, train=False)
+        outputs = self._predict(feed, features, "evaluate")
         return self.task.score(rows, features, outputs)
 
-    def _predict(self, model: Any, features: list[Feature], phase: str) -> list[HeadArrays]:
+    def _predict(self, feed: Feed, features: list[Feature], phase: str) -> list[HeadArrays]:
         def progress(done: int) -> None:
             self.context.progress(Progress(phase, done, len(features)))
 
         return predict(
-            model,
+            feed,
             features,
-            self.task.head,
-            self.pad,
             self.recipe.evaluation.batch,
-            autocast=self.accelerator.autocast,
             progress=progress,
             should_stop=self.context.should_stop,
         )
@@ -223,6 +271,8 @@ class _CellRun:
 def _accelerator(recipe: Recipe) -> Accelerator:
     # accelerate keeps one state a process; a second cell may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
+    if recipe.train.precision == "auto":
+        raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
     precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if precision == "fp16" and not torch.cuda.is_available():
         raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")

@@ -112,8 +112,8 @@ class Probe:
         def hook(name: str) -> Any:
             def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 x = inputs[0].float()
-                keep = real[0] if x.dim() == 3 and x.shape[:2] == real[0].shape else None
-                flat = x[keep] if keep is not None else x.reshape(-1, x.shape[-1])
+                padded = x.dim() == 3 and x.shape[:2] == real[0].shape
+                flat = x[real[0]] if padded else x.reshape(-1, x.shape[-1])
                 sums[name] = sums.get(name, 0.0) + flat.T @ flat
                 tokens[name] += len(flat)
 
@@ -123,10 +123,9 @@ class Probe:
         try:
             with self._mode(False):
                 for index, chosen in enumerate(self.batches(count, batch)):
-                    inputs = self.objective.inputs(chosen)
-                    mask = inputs["attention_mask"].bool()
-                    real[:] = [mask.reshape(-1, mask.shape[-1])]
-                    self.model(**inputs)
+                    taken = self.objective.batch(chosen)
+                    real[:] = [taken.real]
+                    self.model(**taken.inputs)
                     self.tick(index + 1, count)
         finally:
             for handle in handles:

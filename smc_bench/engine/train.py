@@ -21,6 +21,7 @@ from smc_bench.engine.batches import Batches, feature_length
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.durations import to_seconds
+from smc_bench.engine.feed import Feed
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.predict import HeadArrays
@@ -29,7 +30,7 @@ from smc_bench.engine.recipe import Recipe, Training
 from smc_bench.engine.seeding import seed_step
 from smc_bench.engine.sparsity_schedule import Timeline
 from smc_bench.errors import DivergedError, Interrupted
-from smc_bench.tasks.base import Feature, Head
+from smc_bench.tasks.base import Feature
 
 
 def make_optimizer(model: nn.Module, train: Training) -> torch.optim.AdamW:
@@ -53,14 +54,12 @@ class Trainer:
 
     def __init__(
         self,
-        model: Any,
+        feed: Feed,
         features: Sequence[Feature],
         recipe: Recipe,
         timeline: Timeline,
         *,
         seed: int,
-        head: Head,
-        pad_token_id: int,
         accelerator: Accelerator,
         context: RunContext,
         teacher_outputs: Sequence[HeadArrays] | None = None,
@@ -70,14 +69,11 @@ class Trainer:
         self.recipe, self.timeline, self.seed = recipe, timeline, seed
         self.features, self.accelerator, self.context = features, accelerator, context
         self.total = min(timeline.total_steps, stop_after or timeline.total_steps)
-        self.optimizer = make_optimizer(model, recipe.train)
-        self.raw = model.to(accelerator.device)
+        self.raw = feed.model
+        self.optimizer = make_optimizer(self.raw, recipe.train)
         self.objective = Objective(
-            self.raw,
+            feed,
             features,
-            head=head,
-            pad_token_id=pad_token_id,
-            autocast=accelerator.autocast,
             distillation=recipe.distillation,
             teacher_outputs=teacher_outputs,
         )
