@@ -8,6 +8,7 @@ JOBS ?= 2
 KILLS ?= 200
 RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
+PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
 .PHONY: install dev quickstart test test-slurm test-faults lint types clean
 
@@ -36,8 +37,13 @@ reproduce-table1: install
 reproduce-figure_schedules: install
 	$(RUN) schedules suites/figure_schedules.yaml
 
+# A teacher alone, then what temperature does to its answers.
+reproduce-figure_temperature: install
+	$(RUN) run suites/figure_temperature.yaml $(PROFILE_IS) $(WHERE) --only arm=dense --no-report
+	$(if $(SLURM),,$(RUN) temperatures suites/figure_temperature.yaml $(PROFILE_IS))
+
 reproduce-%: install
-	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) $(WHERE)
+	$(RUN) run suites/$*.yaml $(PROFILE_IS) $(WHERE)
 
 lint: dev
 	$(VENV)/bin/ruff check .
