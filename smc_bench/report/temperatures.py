@@ -18,6 +18,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 Logits = Sequence[tuple[NDArray[np.float32], ...]]
 Distribution = NDArray[np.float64]
@@ -173,3 +174,4 @@ def _bars(axis: Axes, logits: NDArray[np.float32], temperatures: Sequence[float]
         )
     axis.set_xlabel("position" if len(logits) > 2 * AROUND else "label")
     axis.set_ylabel("probability")
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

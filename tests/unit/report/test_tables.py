@@ -150,3 +150,10 @@ def test_configurations_of_one_task_stay_apart(tmp_path: Path) -> None:
     found = tables.markdown(results_of(suite, tmp_path / "r", make))
     assert "**race-middle**, accuracy in %: dense 0.00" in found
     assert "**race-high**, accuracy in %: dense 100.00" in found
+
+
+def test_a_task_that_the_model_saw_in_pretraining_is_named(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, tasks="qnli, sst2")
+    found = tables.markdown(results_of(suite, tmp_path / "r", lambda entry: [1.0, 0.0]))
+    assert "qnli: minilm-l6 saw this task's training pairs in pretraining." in found
+    assert "sst2: minilm-l6 saw" not in found
