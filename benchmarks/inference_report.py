@@ -82,6 +82,6 @@ def _notes(one: dict[str, Any]) -> Iterator[str]:
     for name, engine in one["engines"].items():
         far = engine["largest difference from torch's logits"]
         yield (
-            f"- {name} {engine['version']}: peak {engine['peak GiB']} GiB with all variants loaded; "
+            f"- {name} {engine['version']}: peak {engine['peak GiB']} GiB, all variants loaded; "
             f"logits at most {far:.1e} from torch's (largest logit {engine['largest logit']:.2g})"
         )
