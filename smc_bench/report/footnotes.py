@@ -45,7 +45,7 @@ def partial(plan: Plan) -> dict[str, list[str]]:
 
 
 def _of_plan(plan: Plan) -> list[str]:
-    found = [plan.loaded.note] if plan.loaded.note else []
+    found = [plan.loaded.note.strip()] if plan.loaded.note else []
     for task, reasons in partial(plan).items():
         found += [f"{task} is partial: {reason}." for reason in reasons]
     return found
