@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from smc_bench.dispatch.failures import failure_of_end
+from smc_bench.dispatch.launch import worker_command, worker_environment
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Roots
 from smc_bench.store.record import TRANSIENT
@@ -145,14 +145,15 @@ class LocalPool:
         folder = self._folder(cell)
         folder.create(cell.model_dump(mode="json"))
         slot = min(set(range(self.options.jobs)) - {worker.slot for worker in self.workers})
-        command = [sys.executable, "-m", "smc_bench.dispatch.worker", cell.folder]
-        command += ["--results", str(self.store.root), "--cache", str(self.roots.cache)]
-        command += ["--parent", str(os.getpid())]
-        command += ["--execution", self.execution.model_dump_json()]
-        if self.roots.data is not None:
-            command += ["--data-root", str(self.roots.data)]
-        for path in self.options.include:
-            command += ["--include", str(path.absolute())]
+        data, plugins = self.roots.data, self.options.include
+        command = worker_command(
+            cell.folder,
+            str(self.store.root),
+            str(self.roots.cache),
+            None if data is None else str(data),
+            self.execution.model_dump_json(),
+            tuple(word for path in plugins for word in ("--include", str(path.absolute()))),
+        )
         self._tried.add(cell.id)
         with (folder.path / "worker.log").open("ab") as log:
             process = subprocess.Popen(
@@ -167,20 +168,11 @@ class LocalPool:
         self.workers.append(_Worker(cell, process, slot))
 
     def _environment(self, slot: int, threads: int) -> dict[str, str]:
-        environment = {
-            **os.environ,
-            # Workers that spin for each other's cores are many times slower than passive ones.
-            "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "passive",
-            "TOKENIZERS_PARALLELISM": "false",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        }
+        environment = worker_environment(threads)
         if self.options.gpus:
             gpu = self.options.gpus[slot % len(self.options.gpus)]
             environment["CUDA_VISIBLE_DEVICES"] = gpu
-        package = str(Path(__file__).resolve().parents[2])
-        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+        return environment
 
     def _reap(self) -> None:
         for worker in list(self.workers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import tokenizers
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -20,6 +21,13 @@ from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
+from smc_bench.engine.shared import (
+    SavedOutputs,
+    read_features,
+    task_code,
+    write_features,
+    write_outputs,
+)
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 from smc_bench.errors import MissingDataError, ModelError
@@ -122,11 +130,13 @@ class _CellRun:
         return self._finish(self.train())
 
     def train(self) -> _Trained:
+        split, limit = self.settings.train_split, self.recipe.train.rows
+        # What the main process has fetched, tokenised and kept, the others find.
         with self.processes.main_first():
-            train_rows = self._rows(self.settings.train_split, self.recipe.train.rows)
-        features = self._features(train_rows, train=True)
+            train_rows = self._rows(split, limit)
+            features = self._features(train_rows, split, limit, train=True)
+            teacher = self._teacher_outputs(features)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
-        teacher = self._teacher_outputs(features)
         trainer = Trainer(
             self._feed(self._model()),
             features,
@@ -159,7 +169,7 @@ class _CellRun:
         splits: dict[str, SplitScores] = {}
         for split in self.settings.eval_splits:
             eval_rows = self._rows(split, self.recipe.evaluation.rows)
-            scores = self._evaluate(feed, eval_rows)
+            scores = self._evaluate(feed, eval_rows, split)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
@@ -192,8 +202,25 @@ class _CellRun:
         chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
         return [rows[index] for index in sorted(chosen)]
 
-    def _features(self, rows: Sequence[Row], *, train: bool) -> list[Feature]:
-        return self.task.features(rows, self.tokenizer, self.encoding, train=train)
+    def _features(
+        self, rows: Sequence[Row], split: str, limit: int | None, *, train: bool
+    ) -> list[Feature]:
+        def make(folder: Path) -> None:
+            found = self.task.features(rows, self.tokenizer, self.encoding, train=train)
+            write_features(folder, found)
+
+        key = {**self._feature_key(limit), "train": train}
+        return read_features(self.context.shared("features", split, key, make))
+
+    def _feature_key(self, limit: int | None) -> dict[str, Any]:
+        return {
+            "task": self.settings.name,
+            "code": task_code(self.task),
+            "max_length": self.encoding.max_length,
+            "stride": self.encoding.stride,
+            "limit": limit,
+            "tokenizers": tokenizers.__version__,
+        }
 
     def _model(self) -> Any:
         start = self.recipe.train.start_from
@@ -216,11 +243,27 @@ class _CellRun:
             )
         return model
 
-    def _teacher_outputs(self, features: list[Feature]) -> list[HeadArrays] | None:
+    def _teacher_outputs(self, features: list[Feature]) -> Sequence[HeadArrays] | None:
+        """The teacher's logits on every feature, in eval mode: one forward pass for all cells."""
         if self.recipe.distillation is None:
             return None
-        teacher = self._feed(self._load(self.context.teacher_folder()))
-        return self._predict(teacher, features, "teacher")
+
+        def make(folder: Path) -> None:
+            teacher = self._feed(self._load(self.context.teacher_folder()))
+            write_outputs(folder, self._predict(teacher, features, "teacher"))
+
+        train = self.recipe.train
+        key = {
+            **self._feature_key(train.rows),
+            **self.context.teacher_key(),
+            "precision": train.precision,
+            "padding": train.padding,
+            "batch": self.recipe.evaluation.batch,
+            "device": self.accelerator.device.type,
+            "torch": torch.__version__,
+        }
+        folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
+        return SavedOutputs(folder)
 
     def _feed(self, model: Any) -> Feed:
         return Feed(
@@ -231,8 +274,8 @@ class _CellRun:
             self.recipe.train.padding,
         )
 
-    def _evaluate(self, feed: Feed, rows: list[Row]) -> Any:
-        features = self._features(rows, train=False)
+    def _evaluate(self, feed: Feed, rows: list[Row], split: str) -> Any:
+        features = self._features(rows, split, self.recipe.evaluation.rows, train=False)
         outputs = self._predict(feed, features, "evaluate")
         return self.task.score(rows, features, outputs)
 
@@ -245,7 +288,7 @@ class _CellRun:
             features,
             self.recipe.evaluation.batch,
             progress=progress,
-            should_stop=lambda: self.processes.any(self.context.should_stop()),
+            should_stop=self.context.should_stop,
         )
 
     def _save(self, model: Any) -> Path:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ _Item = TypeVar("_Item")
 # A process may load, write a checkpoint or wait for a slow disk for so long before it counts as
 # lost. Where the connection breaks, or a launcher watches, it is known at once.
 TIMEOUT_SECONDS = 1800.0
+_SIGN_SECONDS = 10.0
 # Elements that are summed in one call: 32 MB of float32.
 _BUCKET = 1 << 23
 
@@ -172,12 +174,33 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process through first: what it fetches, the others find."""
+        """Let the main process through first: what it fetches and makes, the others find.
+
+        However long that takes, it gives a sign of life now and then.
+        """
+        if self.count == 1:
+            yield
+            return
         if not self.main:
-            self.any(False)
-        yield
-        if self.main:
-            self.any(False)
+            while not self.any(False):
+                pass
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._signs, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+        thread.join()
+        self.any(True)
+
+    def _signs(self, over: threading.Event) -> None:
+        # A lost process is met again by the next thing that all do together.
+        with suppress(PeerLostError):
+            while not over.wait(_SIGN_SECONDS):
+                self.any(False)
 
     def leave(self) -> None:
         """Part: from here on each process is on its own."""

@@ -36,7 +36,10 @@ def partial(plan: Plan) -> dict[str, list[str]]:
             reasons.append(
                 f"not the standard split: {task.train_split}, {', '.join(task.eval_splits)}"
             )
-        limits = {"train": cell.recipe.train.rows, "evaluation": cell.recipe.evaluation.rows}
+        train = cell.recipe.train.rows
+        if task.train_split == spec.train_split and (train or 0) >= spec.train_rows:
+            train = None  # a limit above what there is limits nothing
+        limits = {"train": train, "evaluation": cell.recipe.evaluation.rows}
         reasons += [f"at most {n} {what} rows" for what, n in limits.items() if n is not None]
     return found
 
