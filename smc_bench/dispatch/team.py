@@ -160,7 +160,7 @@ class Team:
 
 
 def _free_port() -> int:
-    """A port that nobody listens on; should another program take it now, the next run tries anew."""
+    """A free port; should another program take it in the meantime, the next run tries anew."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

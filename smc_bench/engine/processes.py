@@ -165,7 +165,9 @@ class Processes:
         least, most = mine.clone(), mine.clone()
         self._reduced(least, dist.ReduceOp.MIN)
         self._reduced(most, dist.ReduceOp.MAX)
-        different = [n for n, same in zip(tensors, (least == most).tolist(), strict=True) if not same]
+        different = [
+            n for n, same in zip(tensors, (least == most).tolist(), strict=True) if not same
+        ]
         if different:
             raise AuditError(
                 f"{when} the {self.count} processes hold different values of {different[0]} "
