@@ -10,7 +10,7 @@ RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart test test-slurm test-faults lint types clean
+.PHONY: install dev quickstart test test-slurm test-faults bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -67,6 +67,15 @@ test-slurm: dev
 # The long campaign: random kills of local runs.
 test-faults: install
 	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
+
+# Every ratio against its named alternative, into benchmarks/results/. About an hour on two idle
+# cores; tasks' rows from SMC_BENCH_DATA_ROOT.
+bench: install
+	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python benchmarks/fisher.py
+	$(VENV)/bin/python benchmarks/verbs.py
+	$(VENV)/bin/python benchmarks/workers.py
+	$(VENV)/bin/python benchmarks/inference.py
 
 clean:
 	rm -rf $(VENV)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 
 import click
@@ -14,6 +11,7 @@ from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
+from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
 from smc_bench.errors import SuiteError
@@ -23,17 +21,6 @@ from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import longest_first, timeline_of
 from smc_bench.suite.only import select
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Ids of the GPUs that may be used, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(part for part in chosen.split(",") if part.strip())
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return tuple(str(i) for i, _ in enumerate(done.stdout.strip().splitlines()) if _)
 
 
 @click.command("run")

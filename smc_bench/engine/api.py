@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, Progress, RunContext, SplitScores
 from smc_bench.engine.feed import Feed
 from smc_bench.engine.predict import HeadArrays, predict
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.shared import (
@@ -70,38 +72,71 @@ class CellLike(Protocol):
         """Optimizer steps after which training is cut short."""
 
 
-def run_cell(cell: CellLike, context: RunContext) -> CellOutcome:
+def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:
     """Train, prune, evaluate and audit one cell; resumes from the newest checkpoint.
+
+    Args:
+        cell: What to do.
+        context: Inputs, checkpoints, artefacts, progress.
+        processes: Those that train it together; this is the main one, the others
+            :func:`assist_cell`. They leave when training is over.
 
     Raises:
         Interrupted: The context asked to stop; a later call goes on from there.
         DivergedError: Loss, saliency or weights are not finite.
         AuditError: The saved weights are not as sparse as the schedule promised.
         MissingDataError: Rows, weights or the teacher are not there.
+        PeerLostError: Another process is gone; a later call goes on from the newest checkpoint.
     """
-    return _CellRun(cell, context).run()
+    return _CellRun(cell, context, processes).run()
+
+
+def assist_cell(cell: CellLike, context: RunContext, processes: Processes) -> None:
+    """Train a cell together with the main process, which has the outcome.
+
+    The context is asked for inputs and whether to stop, never to keep anything.
+
+    Raises:
+        SmcBenchError: As :func:`run_cell` does.
+    """
+    _CellRun(cell, context, processes).train()
+
+
+@dataclass(frozen=True)
+class _Trained:
+    trainer: Trainer
+    timeline: Timeline
+    rows: int
+    seconds: float
 
 
 class _CellRun:
     """The state of one call of :func:`run_cell`."""
 
-    def __init__(self, cell: CellLike, context: RunContext) -> None:
+    def __init__(self, cell: CellLike, context: RunContext, processes: Processes) -> None:
         quiet_tokenizers()
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.cell, self.context, self.recipe = cell, context, cell.recipe
+        self.processes = processes
         self.settings: TaskLike = cell.task
         self.task: Task = get_task(self.settings.name)
         self.encoding = Encoding(self.settings.max_length, self.settings.stride)
         self.accelerator = _accelerator(cell.recipe)
-        self.tokenizer = load_tokenizer(context.model_folder())
+        with processes.main_first():
+            self.tokenizer = load_tokenizer(context.model_folder())
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
     def run(self) -> CellOutcome:
+        return self._finish(self.train())
+
+    def train(self) -> _Trained:
         split, limit = self.settings.train_split, self.recipe.train.rows
-        train_rows = self._rows(split, limit)
-        features = self._features(train_rows, split, limit, train=True)
+        # What the main process has fetched, tokenised and kept, the others find.
+        with self.processes.main_first():
+            train_rows = self._rows(split, limit)
+            features = self._features(train_rows, split, limit, train=True)
+            teacher = self._teacher_outputs(features)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
-        teacher = self._teacher_outputs(features)
         trainer = Trainer(
             self._feed(self._model()),
             features,
@@ -112,15 +147,16 @@ class _CellRun:
             context=self.context,
             teacher_outputs=teacher,
             stop_after=self.cell.limit,
+            processes=self.processes,
         )
         started = time.monotonic()
         trainer.run()
         seconds = time.monotonic() - started
-        return self._finish(trainer, timeline, len(train_rows), seconds)
+        self.processes.leave()
+        return _Trained(trainer, timeline, len(train_rows), seconds)
 
-    def _finish(
-        self, trainer: Trainer, timeline: Timeline, train_rows: int, seconds: float
-    ) -> CellOutcome:
+    def _finish(self, trained: _Trained) -> CellOutcome:
+        trainer, timeline = trained.trainer, trained.timeline
         folder = self._save(trainer.raw)
         weights = read_weights(folder / "model.safetensors")
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
@@ -129,7 +165,7 @@ class _CellRun:
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}
         trivial: dict[str, float] = {}
-        rows = {self.settings.train_split: train_rows}
+        rows = {self.settings.train_split: trained.rows}
         splits: dict[str, SplitScores] = {}
         for split in self.settings.eval_splits:
             eval_rows = self._rows(split, self.recipe.evaluation.rows)
@@ -149,7 +185,7 @@ class _CellRun:
             train_features=len(trainer.features),
             rows=rows,
             weights_sha256=_sha256(folder / "model.safetensors"),
-            train_seconds=seconds,
+            train_seconds=trained.seconds,
             device=str(self.accelerator.device),
             threads=torch.get_num_threads(),
             padding=feed.padding,

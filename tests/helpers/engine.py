@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from smc_bench.engine.context import Progress
 from smc_bench.engine.feed import Feed, Padding
 from smc_bench.engine.objective import Objective
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import Execution, Recipe
 from smc_bench.engine.sparsity_schedule import build_timeline
 from smc_bench.engine.train import Trainer
@@ -91,7 +92,14 @@ class MemoryContext:
         return self.steps == self.stop_after
 
 
-def trainer(model: Any, settings: Recipe, target: float, context: MemoryContext) -> Trainer:
+def trainer(
+    model: Any,
+    settings: Recipe,
+    target: float,
+    context: MemoryContext,
+    processes: Processes = ALONE,
+    **more: Any,
+) -> Trainer:
     AcceleratorState._reset_state(reset_partial_state=True)
     features = tiny_features()
     timeline = build_timeline(settings, target, len(features))
@@ -103,6 +111,8 @@ def trainer(model: Any, settings: Recipe, target: float, context: MemoryContext)
         seed=5,
         accelerator=Accelerator(cpu=True),
         context=context,  # type: ignore[arg-type]
+        processes=processes,
+        **more,
     )
 
 
