@@ -113,7 +113,7 @@ class Round:
         while runner.poll() is None and time.monotonic() < until:
             found = [worker for worker in self.workers() if worker[1].endswith(phase)]
             if found:
-                time.sleep(chance.uniform(0.0, 0.5))
+                time.sleep(chance.uniform(0.0, 0.05 if phase == _FINISHING else 0.5))
                 return [worker for worker in self.workers() if worker[0] == found[0][0]]
             time.sleep(0.01)
         return []
@@ -256,7 +256,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of a cell")
     parser.add_argument("--minutes", type=float, default=600.0, help="no kill after so long")
-    parser.add_argument("--longest", type=float, default=4.0, help="longest wait for a kill, s")
+    parser.add_argument("--longest", type=float, default=2.0, help="longest wait for a kill, s")
     given = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     chance, tally = random.Random(given.seed), Tally()

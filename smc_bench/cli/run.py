@@ -81,7 +81,10 @@ def command(
         _warn_of_slow_bf16(cells)
     if slurm is not None:
         _refuse_unmeasured_precision(cells)
-        sys.exit(run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force))
+        code = run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force)
+        if slurm.wait and report:
+            write_report(session, session.plan(limit=limit))
+        sys.exit(code)
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
         fetch_inputs(session)

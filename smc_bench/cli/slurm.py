@@ -104,7 +104,11 @@ def run_on_slurm(
     report, seen = submitter.submit(cells, retry=retry, force=force)
     _tell(report, seen, cells)
     if request.wait:
-        return _follow(session, submitter, cells)
+        try:
+            return _follow(session, submitter, cells)
+        except KeyboardInterrupt:
+            say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
+            return 130
     everything_done = all(state.word == "done" for state in seen.states.values())
     if everything_done and not report.submitted:
         return 0
