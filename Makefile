@@ -60,7 +60,7 @@ test: dev
 	$(VENV)/bin/mypy
 	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest
 
-# A real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
+# Every fault on a real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
 test-slurm: dev
 	SMC_BENCH_TEST_SLURM=1 HF_HUB_OFFLINE=1 $(VENV)/bin/pytest tests/slurm
 

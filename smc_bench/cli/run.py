@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import click
 
@@ -14,6 +15,8 @@ from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
+from smc_bench.dispatch.tracking import not_installed
+from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.errors import SuiteError
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
@@ -41,6 +44,12 @@ from smc_bench.suite.only import select
 @click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run.")
 @click.option("--report/--no-report", default=True, help="Write tables and plots at the end.")
+@click.option(
+    "--track",
+    multiple=True,
+    type=click.Choice(get_args(TrackerName)),
+    help="Also log to a tracker (the extra of the same name installs it).",
+)
 @slurm_options
 def command(
     session: Session,
@@ -51,6 +60,7 @@ def command(
     force: bool,
     dry_run: bool,
     report: bool,
+    track: tuple[TrackerName, ...],
     slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
@@ -66,24 +76,36 @@ def command(
         for cell in cells.values():
             click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
+    execution = _with_trackers(loaded.suite.execution, track)
     if slurm is None and not gpus:
         _warn_of_slow_bf16(cells)
     if slurm is not None:
         _refuse_unmeasured_precision(cells)
-        sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
+        code = run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force)
+        if slurm.wait and report:
+            write_report(session, session.plan(limit=limit))
+        sys.exit(code)
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
         fetch_inputs(session)
     if retry:
-        spare_memory(session.store, cells.values(), loaded.suite.execution)
+        spare_memory(session.store, cells.values(), execution)
     live = Live(cells)
     options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
-    pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)
+    pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()
     if report:
         write_report(session, session.plan(limit=limit))
     sys.exit(_summary(outcome, cells))
+
+
+def _with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:
+    """The suite's execution with the trackers asked for; those that are missing are told."""
+    chosen = track or execution.trackers
+    for name in not_installed(chosen):
+        say(f"tracker {name} is not installed here: pip install 'smc-bench[{name}]'")
+    return execution.model_copy(update={"trackers": tuple(chosen)})
 
 
 def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:

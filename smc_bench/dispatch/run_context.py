@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from smc_bench.dispatch.tracking import Trackers
 from smc_bench.engine.context import Progress
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
@@ -48,6 +49,8 @@ class FolderContext:
         self.partial = folder.path / "partial" / f"{attempt:03d}"
         shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True)
+        results = folder.path.parents[2]
+        self.trackers = Trackers(execution.trackers, cell, folder.path, results)
         self._log = (folder.path / "train.jsonl").open("a", encoding="utf-8")
         self._last = 0.0
 
@@ -129,6 +132,8 @@ class FolderContext:
         line = {**asdict(now), "attempt": self.attempt, "time": round(time.time(), 3)}
         self._log.write(json.dumps({k: v for k, v in line.items() if v is not None}) + "\n")
         self._log.flush()
+        if now.phase == "train":
+            self.trackers.log(line, now.step)
 
     def should_stop(self) -> bool:
         """Whether a signal, a lost parent or a newer attempt asks this one to stop."""

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (failure.json says why), 3 someone else has the cel
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
     parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
     given = parser.parse_args(arguments)
+    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     load_plugins(given.include)
     store = Store(given.results)
     roots = Roots.from_environment(given.data_root, given.cache)
@@ -100,13 +103,24 @@ def _run(
     started = now()
     try:
         outcome = run_cell(cell, context)
+        end_watch()
+        kept = read_json(folder.path / "execution.json")
+        record = _record(cell, outcome, attempt, started, kept)
+        splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
+        folder.finish(record, splits, context.partial)
+        folder.end_attempt(attempt, "done")
+        context.trackers.finish(_finals(outcome), outcome.total_steps)
     finally:
         end_watch()
-    record = _record(cell, outcome, attempt, started, read_json(folder.path / "execution.json"))
-    splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
-    folder.finish(record, splits, context.partial)
-    folder.end_attempt(attempt, "done")
+        context.trackers.close()
     return DONE
+
+
+def _finals(outcome: CellOutcome) -> dict[str, float]:
+    """Final values for trackers: metrics in percent, measured sparsity 0..1."""
+    measured = outcome.sparsity
+    shares = {"scope": measured.scope, "encoder": measured.encoder, "model": measured.model}
+    return {**outcome.metrics, **{f"{key}_sparsity": n.share for key, n in shares.items()}}
 
 
 def _kept(folder: CellFolder, execution: Execution) -> Execution:

@@ -115,7 +115,9 @@ class _CellRun:
 
     def __init__(self, cell: CellLike, context: RunContext, processes: Processes) -> None:
         quiet_tokenizers()
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Deterministic kernels, with a warning where there is none; the longer-named call would
+        # also import torch's compiler, which takes seconds.
+        torch.set_deterministic_debug_mode("warn")
         self.cell, self.context, self.recipe = cell, context, cell.recipe
         self.processes = processes
         self.settings: TaskLike = cell.task
