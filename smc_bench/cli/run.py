@@ -27,6 +27,12 @@ from smc_bench.suite.only import select
 @suite_command
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (GPUs there are, else 1).")
 @click.option(
+    "--gpus-per-cell",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Train each cell in so many processes, one GPU each (with --slurm: --gpus).",
+)
+@click.option(
     "--only",
     multiple=True,
     metavar="KEY=VALUE",
@@ -45,6 +51,7 @@ from smc_bench.suite.only import select
 def command(
     session: Session,
     jobs: int | None,
+    gpus_per_cell: int,
     only: tuple[str, ...],
     limit: int | None,
     retry: bool,
@@ -54,6 +61,8 @@ def command(
     slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
+    if slurm is not None and gpus_per_cell > 1:
+        raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
     loaded = session.load()
     gpus = visible_gpus()
     if slurm is None and not dry_run:
@@ -77,7 +86,8 @@ def command(
     if retry:
         spare_memory(session.store, cells.values(), loaded.suite.execution)
     live = Live(cells)
-    options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
+    at_once = jobs or max(1, len(gpus) // gpus_per_cell)
+    options = Options(at_once, retry, force, gpus, session.include, gpus_per_cell)
     pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)
     outcome = pool.run(cells)
     live.close()
