@@ -30,6 +30,12 @@ from smc_bench.suite.only import select
 @suite_command
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (GPUs there are, else 1).")
 @click.option(
+    "--gpus-per-cell",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Train each cell in so many processes, one GPU each (with --slurm: --gpus).",
+)
+@click.option(
     "--only",
     multiple=True,
     metavar="KEY=VALUE",
@@ -54,6 +60,7 @@ from smc_bench.suite.only import select
 def command(
     session: Session,
     jobs: int | None,
+    gpus_per_cell: int,
     only: tuple[str, ...],
     limit: int | None,
     retry: bool,
@@ -64,6 +71,8 @@ def command(
     slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
+    if slurm is not None and gpus_per_cell > 1:
+        raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
     loaded = session.load()
     gpus = visible_gpus()
     if slurm is None and not dry_run:
@@ -91,7 +100,8 @@ def command(
     if retry:
         spare_memory(session.store, cells.values(), execution)
     live = Live(cells)
-    options = Options(jobs or max(1, len(gpus)), retry, force, gpus, session.include)
+    at_once = jobs or max(1, len(gpus) // gpus_per_cell)
+    options = Options(at_once, retry, force, gpus, session.include, gpus_per_cell)
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()

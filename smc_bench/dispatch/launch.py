@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Exit codes of a worker: done, failed, someone else has the cell, interrupted.
+DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
+
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 

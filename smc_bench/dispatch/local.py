@@ -24,13 +24,17 @@ _GRACE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Options:
-    """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers."""
+    """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers.
+
+    A cell trains in ``per_cell`` processes, one GPU each.
+    """
 
     jobs: int = 1
     retry: bool = False
     force: bool = False
     gpus: tuple[str, ...] = ()
     include: tuple[Path, ...] = ()
+    per_cell: int = 1
 
 
 @dataclass
@@ -152,7 +156,10 @@ class LocalPool:
             str(self.roots.cache),
             None if data is None else str(data),
             self.execution.model_dump_json(),
-            tuple(word for path in plugins for word in ("--include", str(path.absolute()))),
+            (
+                *(word for path in plugins for word in ("--include", str(path.absolute()))),
+                *(("--processes", str(self.options.per_cell)) if self.options.per_cell > 1 else ()),
+            ),
         )
         self._tried.add(cell.id)
         with (folder.path / "worker.log").open("ab") as log:
@@ -170,8 +177,9 @@ class LocalPool:
     def _environment(self, slot: int, threads: int) -> dict[str, str]:
         environment = worker_environment(threads)
         if self.options.gpus:
-            gpu = self.options.gpus[slot % len(self.options.gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = gpu
+            gpus, count = self.options.gpus, self.options.per_cell
+            chosen = [gpus[(slot * count + i) % len(gpus)] for i in range(min(count, len(gpus)))]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
         return environment
 
     def _reap(self) -> None:

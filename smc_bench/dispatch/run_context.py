@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from smc_bench.dispatch.tracking import Trackers
 from smc_bench.engine.context import Progress
@@ -19,8 +19,9 @@ from smc_bench.engine.recipe import Execution
 from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
 from smc_bench.sources import Lock, Pin, Roots, rows, weights
 from smc_bench.store.artefacts import Artefacts
+from smc_bench.store.files import read_json
 from smc_bench.store.lease import HEARTBEAT_SECONDS
-from smc_bench.store.store import CellFolder
+from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
 
@@ -47,12 +48,15 @@ class FolderContext:
         self.artefacts = Artefacts(folder.path.parents[2])
         self.stop = threading.Event()
         self.partial = folder.path / "partial" / f"{attempt:03d}"
+        self._last = 0.0
+        self._open()
+
+    def _open(self) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True)
-        results = folder.path.parents[2]
-        self.trackers = Trackers(execution.trackers, cell, folder.path, results)
-        self._log = (folder.path / "train.jsonl").open("a", encoding="utf-8")
-        self._last = 0.0
+        folder = self.folder.path
+        self.trackers = Trackers(self.execution.trackers, self.cell, folder, folder.parents[2])
+        self._log = (folder / "train.jsonl").open("a", encoding="utf-8")
 
     def rows(self, split: str) -> Sequence[dict[str, Any]]:
         """Rows of a split, if they are still those that the cell was planned with."""
@@ -154,11 +158,51 @@ class FolderContext:
                     self.stop.set()
                 if time.monotonic() - last >= HEARTBEAT_SECONDS:
                     last = time.monotonic()
-                    # A file system that is away for a moment must not end the heartbeat.
-                    with suppress(OSError):
-                        os.utime(self.folder.attempt_file(self.attempt))
-                        if not self.folder.is_current(self.attempt):
-                            self.stop.set()
+                    self._beat()
 
         threading.Thread(target=beat, daemon=True, name="heartbeat").start()
         return over.set
+
+    def _beat(self) -> None:
+        # A file system that is away for a moment must not end the heartbeat.
+        with suppress(OSError):
+            os.utime(self.folder.attempt_file(self.attempt))
+            if not self.folder.is_current(self.attempt):
+                self.stop.set()
+
+
+_Context = TypeVar("_Context", bound=FolderContext)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker was started with.
+
+    Attributes:
+        store: Results.
+        folder: The cell's.
+        roots: Where data, weights and caches are.
+        execution: How the cell is to be run, before what an earlier attempt fixed.
+        parent: Process that must stay the worker's parent, or None to outlive it.
+        stop: Set by a signal.
+    """
+
+    store: Store
+    folder: CellFolder
+    roots: Roots
+    execution: Execution
+    parent: int | None
+    stop: threading.Event
+
+    def cell(self) -> Cell:
+        """The cell, from its folder."""
+        return Cell.model_validate(read_json(self.folder.path / "cell.json"))
+
+    def context(self, kind: type[_Context], attempt: int, execution: Execution) -> _Context:
+        """The context of an attempt, which stops on the worker's signals."""
+        cell = self.cell()
+        teacher = self.store.by_id(cell.teacher) if cell.teacher else None
+        lock = Lock.load(self.store.root / "lock.json")
+        context = kind(cell, self.folder, attempt, self.roots, lock, teacher, execution)
+        context.stop = self.stop
+        return context

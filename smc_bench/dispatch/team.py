@@ -18,12 +18,10 @@ from collections.abc import Sequence
 from types import FrameType
 
 from smc_bench.dispatch.failures import failure_of_end
-from smc_bench.dispatch.launch import visible_gpus
+from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, visible_gpus
 from smc_bench.store.files import read_json
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, now
-
-DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
 
 _POLL_SECONDS = 0.2
 # Who is left when another has ended badly is given so long: over gloo it notices and leaves word,
@@ -32,6 +30,14 @@ _LAST_WORDS_SECONDS = 30.0
 # Less than what a pool gives a worker to save before it kills it.
 _SAVE_SECONDS = 100.0
 _TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+
+def launched() -> int:
+    """How many processes torchrun, accelerate, MPI or :class:`Team` started; 1 if none did."""
+    names = ["OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE"]
+    if "RANK" in os.environ:
+        names.append("WORLD_SIZE")
+    return max(int(os.environ.get(name) or 1) for name in names)
 
 
 def size(folder: CellFolder, asked: int | None) -> int:
@@ -47,9 +53,20 @@ def size(folder: CellFolder, asked: int | None) -> int:
     possible = min(wanted, gpus) if gpus else wanted
     if kept and asked and kept != asked:
         print(f"this cell began with {kept} processes and keeps them", file=sys.stderr)
+    if wanted == 1 and os.environ.get("ACCELERATE_USE_CPU") == "True" and _several_meant():
+        print(
+            "accelerate launch --cpu starts one process unless it has MPI: this cell trains in "
+            "one; for more give the worker --processes N, or accelerate launch --multi_gpu",
+            file=sys.stderr,
+        )
     if possible < wanted:
         print(f"{wanted} processes need as many GPUs: {gpus} visible", file=sys.stderr)
     return possible
+
+
+def _several_meant() -> bool:
+    # accelerate sets this for more than one process, and leaves it to MPI to start them.
+    return "MASTER_ADDR" in os.environ
 
 
 class Team:
@@ -160,7 +177,7 @@ class Team:
 
 
 def _free_port() -> int:
-    """A free port; should another program take it in the meantime, the next run tries anew."""
+    """A port that nobody listens on; if another program takes it now, the next run tries anew."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,26 +12,60 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smc_bench.dispatch.failures import failure_of
-from smc_bench.dispatch.run_context import FolderContext
+from smc_bench.dispatch.kept import keep
+from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, TAKEN
+from smc_bench.dispatch.peer import assist
+from smc_bench.dispatch.run_context import Assignment, FolderContext
+from smc_bench.dispatch.team import Team, launched, size
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
-from smc_bench.errors import Interrupted, SmcBenchError
+from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
-from smc_bench.sources import Lock, Roots
-from smc_bench.store.files import read_json, write_json
+from smc_bench.sources import Roots
+from smc_bench.store.files import read_json
 from smc_bench.store.provenance import provenance
 from smc_bench.store.record import SCHEMA_VERSION, Record
 from smc_bench.store.store import CellFolder, Store, now
 from smc_bench.suite.cell import Cell
 
-DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
+if TYPE_CHECKING:
+    from smc_bench.engine.processes import Processes
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and attempt the cell."""
+    stop = threading.Event()
+    # First of all: until then these signals would end the process without a word.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, lambda *_: stop.set())
+    arguments = sys.argv[1:] if arguments is None else arguments
+    given = _parser().parse_args(arguments)
+    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    store = Store(given.results)
+    folder = store.folder(given.folder)
+    together = launched() > 1
+    count = 1 if together else size(folder, given.processes)
+    if count > 1:
+        return Team(folder, count, arguments).run(given.parent)
+    load_plugins(given.include)
+    roots = Roots.from_environment(given.data_root, given.cache)
+    execution = Execution.model_validate_json(given.execution)
+    assignment = Assignment(store, folder, roots, execution, given.parent, stop)
+    if not together:
+        return attempt_cell(assignment)
+    from smc_bench.engine.processes import join
+
+    processes = join()
+    if processes.main:
+        return attempt_cell(assignment, processes)
+    return assist(assignment, processes)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="smc_bench.dispatch.worker", description=__doc__)
     parser.add_argument("folder", help="the cell's folder below RESULTS/cells")
     parser.add_argument("--results", required=True, type=Path)
@@ -40,30 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
     parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
-    given = parser.parse_args(arguments)
-    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    load_plugins(given.include)
-    store = Store(given.results)
-    roots = Roots.from_environment(given.data_root, given.cache)
-    execution = Execution.model_validate_json(given.execution)
-    return attempt_cell(store, given.folder, roots, execution, given.parent)
+    parser.add_argument("--processes", type=int, help="train in so many; one GPU each")
+    return parser
 
 
-def attempt_cell(
-    store: Store, relative: str, roots: Roots, execution: Execution, parent: int | None = None
-) -> int:
-    """Claim a cell and run it to a record or a typed failure."""
-    stop = threading.Event()
-    # First of all: until then these signals would end the process without a word.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, lambda *_: stop.set())
-    folder = store.folder(relative)
+def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
+    """Claim a cell and run it to a record or a typed failure; the main process's part."""
+    folder = given.folder
     attempt = folder.claim()
     if attempt is None:
-        return DONE if folder.state() == "done" else TAKEN
+        code = DONE if folder.state() == "done" else TAKEN
+        if processes is not None:
+            processes.from_main({"end": code})
+        return code
     try:
-        return _run(store, folder, attempt, roots, execution, parent, stop)
+        return _run(given, attempt, processes)
     except Interrupted as error:
         print(error, file=sys.stderr)
         folder.end_attempt(attempt, "interrupted")
@@ -72,37 +97,43 @@ def attempt_cell(
         if folder.state() == "done":
             print(f"another attempt has finished this cell ({error})", file=sys.stderr)
             return DONE
-        failure = failure_of(error, attempt)
-        print(failure.traceback, file=sys.stderr)
-        if folder.is_current(attempt):
-            # On a full disk the room that this attempt took is what its last words need.
-            folder.discard_unfinished(attempt)
-            folder.write_failure(failure)
-            folder.end_attempt(attempt, failure.type)
+        _fail(folder, attempt, error)
         return FAILED
 
 
-def _run(
-    store: Store,
-    folder: CellFolder,
-    attempt: int,
-    roots: Roots,
-    execution: Execution,
-    parent: int | None,
-    stop: threading.Event,
-) -> int:
-    from smc_bench.engine.api import run_cell
+def _fail(folder: CellFolder, attempt: int, error: BaseException) -> None:
+    failure = failure_of(error, attempt)
+    print(failure.traceback, file=sys.stderr)
+    if not folder.is_current(attempt):
+        return
+    # On a full disk the room that this attempt took is what its last words need.
+    folder.discard_unfinished(attempt)
+    said = folder.failure() if isinstance(error, PeerLostError) else None
+    if said is not None and said.attempt == attempt:
+        failure = said  # by the process that is gone, which knows why
+    else:
+        folder.write_failure(failure)
+    folder.end_attempt(attempt, failure.type)
 
-    cell = Cell.model_validate(read_json(folder.path / "cell.json"))
-    teacher = store.by_id(cell.teacher) if cell.teacher else None
-    lock = Lock.load(store.root / "lock.json")
-    execution = _kept(folder, execution)
-    context = FolderContext(cell, folder, attempt, roots, lock, teacher, execution)
-    context.stop = stop
-    end_watch = context.watch(parent)
+
+def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
+    import torch
+
+    from smc_bench.engine.api import run_cell
+    from smc_bench.engine.processes import ALONE
+
+    processes = processes or ALONE
+    cell, folder = given.cell(), given.folder
+    execution = keep(folder, cell.recipe.train.batch, given.execution, processes.count)
+    context = given.context(FolderContext, attempt, execution)
+    threads = torch.get_num_threads()
+    processes.from_main(
+        {"attempt": attempt, "micro_batch": execution.micro_batch, "threads": threads}
+    )
+    end_watch = context.watch(given.parent)
     started = now()
     try:
-        outcome = run_cell(cell, context)
+        outcome = run_cell(cell, context, processes)
         end_watch()
         kept = read_json(folder.path / "execution.json")
         record = _record(cell, outcome, attempt, started, kept)
@@ -121,22 +152,6 @@ def _finals(outcome: CellOutcome) -> dict[str, float]:
     measured = outcome.sparsity
     shares = {"scope": measured.scope, "encoder": measured.encoder, "model": measured.model}
     return {**outcome.metrics, **{f"{key}_sparsity": n.share for key, n in shares.items()}}
-
-
-def _kept(folder: CellFolder, execution: Execution) -> Execution:
-    """The first attempt's micro-batch and threads, so that resumed weights are bit-equal."""
-    import torch
-
-    path = folder.path / "execution.json"
-    kept: dict[str, Any] | None = read_json(path)
-    if kept is None:
-        kept = {"execution": execution.model_dump(), "threads": None}
-    if kept.get("threads") is None:
-        kept["threads"] = torch.get_num_threads()
-        write_json(path, kept)
-    torch.set_num_threads(int(kept["threads"]))
-    first = Execution.model_validate(kept["execution"])
-    return execution.model_copy(update={"micro_batch": first.micro_batch})
 
 
 def _record(

@@ -214,11 +214,6 @@ class Processes:
 ALONE = Processes()
 
 
-def launched() -> int:
-    """How many processes torchrun, accelerate launch or our own launcher started; 1 for none."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
-
-
 def join(timeout: float = TIMEOUT_SECONDS) -> Processes:
     """Meet the other processes that the environment names (``RANK``, ``MASTER_ADDR`` and so on).
 
@@ -230,7 +225,7 @@ def join(timeout: float = TIMEOUT_SECONDS) -> Processes:
         PeerLostError: If the others do not come.
     """
     on_gpu = torch.cuda.is_available()
-    here = int(os.environ.get("LOCAL_WORLD_SIZE") or launched())
+    here = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
     if on_gpu and torch.cuda.device_count() < here:
         raise ModelError(
             f"{here} processes need {here} GPUs, one each; {torch.cuda.device_count()} are visible"

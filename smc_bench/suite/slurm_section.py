@@ -57,7 +57,7 @@ class SlurmResources(Strict):
         qos: Quality of service.
         constraint: Features that a node must have.
         time: Time limit of a job; a cell that needs longer is checkpointed and requeued.
-        gpus: GPUs of a job.
+        gpus: GPUs of a job, on one node; a cell trains on all of them, one process each.
         cpus: Processor cores of a job.
         mem: Memory of a job; the site's default if left out.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 
 from smc_bench.engine.predict import predict
 from smc_bench.engine.processes import ALONE, Processes, join
-from smc_bench.errors import Interrupted, PeerLostError
+from smc_bench.errors import AuditError, Interrupted, PeerLostError
 from tests.helpers.engine import (
     MemoryContext,
     recipe,
@@ -131,25 +132,26 @@ def all_runs(folder: Path, processes: Processes) -> None:
     processes.leave()
 
 
-def lose(folder: Path, processes: Processes) -> None:
-    """The last process ends without a word while the others train; or all see other weights."""
-    drifted = tiny_classifier(seed=processes.index)
+def stall(folder: Path, processes: Processes) -> None:
+    """All see that their weights differ; then the last one stands still while the others train."""
+    different = tiny_classifier(seed=processes.index)
     told = {}
     try:
-        processes.check_same(dict(drifted.named_parameters()), "at the start")
-    except Exception as error:
+        processes.check_same(dict(different.named_parameters()), "at the start")
+    except AuditError as error:
         told["drift"] = [type(error).__name__, str(error)]
     if processes.index == processes.count - 1:
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGSTOP)
     try:
         _train("gradual", folder / "gradual", processes)
     except PeerLostError as error:
         told["lost"] = [type(error).__name__, str(error)]
     (folder / f"told-{processes.index}.json").write_text(json.dumps(told))
-    os._exit(0)
+    os._exit(0)  # there is nobody to part from
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    {"all": all_runs, "lose": lose}[sys.argv[2]](Path(sys.argv[1]), join(60.0))
+    what, timeout = {"all": (all_runs, 60.0), "stall": (stall, 4.0)}[sys.argv[2]]
+    what(Path(sys.argv[1]), join(timeout))

@@ -29,6 +29,7 @@ class JobSettings:
     """What one job is submitted with; cells with equal settings share an array.
 
     Attributes:
+        gpus: GPUs of a job, each with a process of the cell that it trains.
         minutes: Time limit, whole minutes (SLURM's unit).
         megabytes: Memory, or None for the site's default.
         signal_seconds: How long before the limit the job is told to save.
@@ -117,7 +118,7 @@ def merged(plan: Plan, cluster: SlurmSection, command_line: SlurmSection) -> Slu
     """Settle each cell's settings; the command line wins over the suite, that over the cluster.
 
     Raises:
-        SuiteError: If an override's words choose no cell, or a cell asks for several GPUs.
+        SuiteError: If an override's words choose no cell.
     """
     suite = plan.loaded.suite.slurm
     base = _over(_over(_DEFAULT, cluster), suite)
@@ -143,8 +144,6 @@ def _over(base: SlurmSection, top: SlurmSection) -> SlurmSection:
 
 
 def _settings(section: SlurmSection) -> JobSettings:
-    if (section.gpus or 0) > 1:
-        raise SuiteError(f"slurm.gpus: {section.gpus}: a cell trains on one GPU for now; write 1")
     minutes = max(1, math.ceil(to_seconds(section.time or "4h") / 60.0))
     return JobSettings(
         partition=section.partition,

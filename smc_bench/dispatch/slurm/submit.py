@@ -197,8 +197,13 @@ class Submitter:
             self.execution.model_dump_json(),
             patient=batch.teacher,
             grace=max(5.0, batch.settings.signal_seconds - _REQUEUE_SECONDS),
-            extra=self.extra,
+            extra=self.extra + _processes(batch.settings),
         )
+
+
+def _processes(settings: JobSettings) -> tuple[str, ...]:
+    """One process a GPU; the worker starts them itself, so that a job has one task to signal."""
+    return ("--processes", str(settings.gpus)) if settings.gpus > 1 else ()
 
 
 def _executor(folder: Path, settings: JobSettings, after: str | None) -> submitit.SlurmExecutor:

@@ -1,0 +1,164 @@
+"""The launcher of a cell's processes, over stand-ins for workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smc_bench.dispatch import team
+from smc_bench.dispatch.team import Team, launched, size
+from smc_bench.store.files import write_json
+from smc_bench.store.store import CellFolder
+
+# A main process that holds the cell's newest attempt.
+CLAIM = """
+import os, sys, time
+sys.path.insert(0, os.environ["HERE"])
+from smc_bench.store.store import CellFolder
+from pathlib import Path
+CellFolder(Path(os.environ["CELL"])).claim()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellFolder:
+    monkeypatch.setenv("CELL", str(tmp_path / "cell"))
+    monkeypatch.setenv("HERE", str(Path(__file__).parents[3]))
+    return CellFolder(tmp_path / "cell")
+
+
+@pytest.fixture
+def run(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Run a team whose members are programs, by rank."""
+    popen = subprocess.Popen
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
+
+    def start(*programs: str) -> int:
+        def member(command: list[str], env: dict[str, str]) -> Any:
+            assert command[-2:] == ["--parent", str(os.getpid())]
+            assert (env["WORLD_SIZE"], env["MASTER_ADDR"]) == (str(len(programs)), "127.0.0.1")
+            return popen([sys.executable, "-c", programs[int(env["RANK"])]], env=env)
+
+        monkeypatch.setattr(team.subprocess, "Popen", member)
+        return Team(folder, len(programs), ["cell"]).run(None)
+
+    yield start
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+EXIT = "import sys; sys.exit({})"
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 4])
+def test_the_main_processs_exit_code_counts(run: Any, code: int) -> None:
+    assert run(EXIT.format(code), EXIT.format(code)) == code
+
+
+def test_what_hangs_after_a_loss_is_killed_with_a_failure(
+    run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 3.0)
+    dies = "import os, time; time.sleep(1); os.kill(os.getpid(), 9)"
+    assert run(CLAIM + "time.sleep(60)", dies) == 1
+    failure = folder.failure()
+    assert failure is not None
+    assert (failure.type, failure.attempt, folder.state()) == ("killed", 1, "failed")
+    assert "process 1: -9" in failure.message
+
+
+def test_the_lost_processs_own_word_stays(
+    run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 1.0)
+    word = {"type": "out_of_memory", "message": "in process 1", "attempt": 1, "time": "now"}
+    path = folder.path / "failure.json"
+    says = f"""
+import time, pathlib, sys
+while not pathlib.Path({str(folder.attempt_file(1))!r}).exists(): time.sleep(0.05)
+time.sleep(0.5)
+pathlib.Path({str(path)!r}).write_text({json.dumps(word)!r})
+sys.exit(1)
+"""
+    assert run(CLAIM + "time.sleep(60)", says) == 1
+    failure = folder.failure()
+    assert failure is not None
+    assert failure.type == "out_of_memory"
+    assert json.loads(folder.attempt_file(1).read_text())["how"] == "out_of_memory"
+
+
+def test_another_runners_attempt_is_left_alone(run: Any, folder: CellFolder) -> None:
+    assert folder.claim() == 1  # by this process
+    assert run("import os; os.kill(os.getpid(), 9)", EXIT.format(0)) == 1
+    assert folder.failure() is None
+    assert folder.state() == "running"
+
+
+def test_a_signal_reaches_all_and_the_main_one_has_time_to_save(run: Any, tmp_path: Path) -> None:
+    waits = """
+import os, signal, sys, time
+def stop(*_):
+    time.sleep({})
+    open(os.environ["CELL"] + ".saved" + os.environ["RANK"], "w").close()
+    sys.exit(4)
+signal.signal(signal.SIGTERM, stop)
+open(os.environ["CELL"] + ".ready" + os.environ["RANK"], "w").close()
+time.sleep(60)
+"""
+
+    def tell() -> None:
+        while len(list(tmp_path.glob("cell.ready*"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    threading.Thread(target=tell, daemon=True).start()
+    assert run(waits.format(1), waits.format(0)) == 4
+    assert len(list(tmp_path.glob("cell.saved*"))) == 2
+
+
+def test_a_later_attempt_starts_as_many_as_the_first(
+    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(team, "visible_gpus", lambda: ())
+    assert (size(folder, None), size(folder, 2)) == (1, 2)
+    write_json(folder.path / "execution.json", {"processes": 3})
+    assert (size(folder, None), size(folder, 2)) == (3, 3)
+    assert "began with 3 processes and keeps them" in capsys.readouterr().err
+    monkeypatch.setattr(team, "visible_gpus", lambda: ("0", "1"))
+    assert size(folder, None) == 2
+    assert "3 processes need as many GPUs: 2 visible" in capsys.readouterr().err
+
+
+def test_what_other_launchers_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() == 1
+    monkeypatch.setenv("WORLD_SIZE", "4")  # left over from somewhere: nobody said which one we are
+    assert launched() == 1
+    monkeypatch.setenv("RANK", "0")
+    assert launched() == 4
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    assert launched() == 2
+
+
+def test_accelerate_without_mpi_is_told(
+    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setattr(team, "visible_gpus", lambda: ())
+    assert size(folder, None) == 1
+    assert "--processes N" in capsys.readouterr().err
+    assert size(folder, 2) == 2
+    assert capsys.readouterr().err == ""
