@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,20 +10,12 @@ import accelerate.tracking
 import pytest
 
 from smc_bench.cli.common import Session
+from smc_bench.dispatch.run_context import Assignment
 from smc_bench.dispatch.worker import DONE, attempt_cell
 from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.sources import Roots
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store
-
-
-@pytest.fixture
-def _signals() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 class Breaking(accelerate.tracking.GeneralTracker):
@@ -42,7 +33,6 @@ class Breaking(accelerate.tracking.GeneralTracker):
         raise ConnectionError("the server is away")
 
 
-@pytest.mark.usefixtures("_signals")
 def test_a_tracker_that_breaks_changes_nothing(
     suite_file: Path,
     mirror: Path,
@@ -59,7 +49,8 @@ def test_a_tracker_that_breaks_changes_nothing(
         dense = next(cell for cell in plan.cells.values() if not cell.sparsity)
         folder = store.folder(dense.folder)
         folder.create(dense.model_dump(mode="json"))
-        assert attempt_cell(store, dense.folder, roots, Execution(trackers=trackers)) == DONE
+        execution, stop = Execution(trackers=trackers), threading.Event()
+        assert attempt_cell(Assignment(store, folder, roots, execution, None, stop)) == DONE
         record = folder.record()
         assert record is not None
         return record
