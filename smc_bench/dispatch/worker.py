@@ -15,6 +15,7 @@ from typing import Any
 
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.run_context import FolderContext
+from smc_bench.dispatch.warm import serve
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import Interrupted, SmcBenchError
@@ -30,9 +31,10 @@ DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and attempt the cell."""
+    """Parse the command line and attempt the cell, or the cells that standard input names."""
     parser = argparse.ArgumentParser(prog="smc_bench.dispatch.worker", description=__doc__)
-    parser.add_argument("folder", help="the cell's folder below RESULTS/cells")
+    help_folder = "the cell's folder below RESULTS/cells; without one, see smc_bench.dispatch.warm"
+    parser.add_argument("folder", nargs="?", help=help_folder)
     parser.add_argument("--results", required=True, type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--cache", type=Path)
@@ -44,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     store = Store(given.results)
     roots = Roots.from_environment(given.data_root, given.cache)
     execution = Execution.model_validate_json(given.execution)
-    return attempt_cell(store, given.folder, roots, execution, given.parent)
+
+    def attempt(folder: str) -> int:
+        return attempt_cell(store, folder, roots, execution, given.parent)
+
+    return serve(attempt, store) if given.folder is None else attempt(given.folder)
 
 
 def attempt_cell(
