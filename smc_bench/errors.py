@@ -39,5 +39,9 @@ class Interrupted(SmcBenchError):
     """The cell was asked to stop; its newest checkpoint is on disk."""
 
 
+class PeerLostError(SmcBenchError):
+    """Another process that trains the same cell is gone; the cell's last checkpoint is on disk."""
+
+
 class SlurmError(SmcBenchError):
     """SLURM can't be asked, or refused; the message holds its own words."""

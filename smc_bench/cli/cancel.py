@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
-from smc_bench.dispatch import slurm_queue
-from smc_bench.dispatch.slurm_states import observe
+from smc_bench.dispatch.slurm import queue as slurm_queue
+from smc_bench.dispatch.slurm.states import observe
 from smc_bench.errors import SlurmError
 from smc_bench.suite.only import select
 

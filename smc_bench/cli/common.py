@@ -43,9 +43,14 @@ class Session:
         """The lock of this results folder."""
         return Lock.load(self.store.root / "lock.json")
 
-    def plan(self, *, network: bool = False, limit: int | None = None) -> Plan:
-        """All cells; with ``network`` what is not pinned yet is resolved and locked."""
-        pins = SourcePins(self.roots, self.lock(), network=network)
+    def plan(
+        self, *, network: bool = False, limit: int | None = None, measure: bool = False
+    ) -> Plan:
+        """All cells; with ``network`` what is not pinned yet is resolved and locked.
+
+        With ``measure`` an automatic precision is chosen, once for the results folder.
+        """
+        pins = SourcePins(self.roots, self.lock(), network=network, measure=measure)
         return expand(self.load(), pins, limit)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import fail
-from smc_bench.dispatch.slurm_jobs import JobsFile
+from smc_bench.dispatch.slurm.jobs import JobsFile
 from smc_bench.store.store import Store
 
 _TAIL = 20

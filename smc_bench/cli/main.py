@@ -26,6 +26,8 @@ VERBS = {
     "verdict": "smc_bench.cli.verdict:command",
     "plot": "smc_bench.cli.report:plot",
     "report": "smc_bench.cli.report:report",
+    "export": "smc_bench.cli.export:command",
+    "clean": "smc_bench.cli.clean:command",
 }
 
 

@@ -11,7 +11,7 @@ from smc_bench.cli.common import Session, json_option, say, suite_command
 from smc_bench.suite.expand import Plan
 
 if TYPE_CHECKING:
-    from smc_bench.report.plots import Width
+    from smc_bench.report.looks import Width
     from smc_bench.report.results import Results
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 
 import click
@@ -14,25 +11,16 @@ from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
+from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
+from smc_bench.errors import SuiteError
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import longest_first, timeline_of
 from smc_bench.suite.only import select
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Ids of the GPUs that may be used, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(part for part in chosen.split(",") if part.strip())
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return tuple(str(i) for i, _ in enumerate(done.stdout.strip().splitlines()) if _)
 
 
 @click.command("run")
@@ -68,7 +56,9 @@ def command(
     """Run what is missing of a suite."""
     loaded = session.load()
     gpus = visible_gpus()
-    plan = session.plan(network=not dry_run, limit=limit)
+    if slurm is None and not dry_run:
+        session.store.check_writable()
+    plan = session.plan(network=not dry_run, limit=limit, measure=slurm is None and not dry_run)
     cells = longest_first(select(plan, only))
     if slurm is None:
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
@@ -79,8 +69,8 @@ def command(
     if slurm is None and not gpus:
         _warn_of_slow_bf16(cells)
     if slurm is not None:
+        _refuse_unmeasured_precision(cells)
         sys.exit(run_on_slurm(session, plan, cells, slurm, retry=retry, force=force))
-    session.store.check_writable()
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
         fetch_inputs(session)
@@ -104,6 +94,14 @@ def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:
         say(
             "this processor has no bf16 arithmetic (avx512_bf16, amx_bf16): it is emulated, and "
             "--set train.precision=fp32 is much faster (those are other cells, though)"
+        )
+
+
+def _refuse_unmeasured_precision(cells: dict[str, Cell]) -> None:
+    if any(cell.recipe.train.precision == "auto" for cell in cells.values()):
+        raise SuiteError(
+            "train.precision: auto is measured on the machine that trains, which this one is not: "
+            "--set train.precision=bf16 (or fp32)"
         )
 
 

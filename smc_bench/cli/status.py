@@ -9,7 +9,7 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, say, suite_command
 from smc_bench.cli.live import describe
-from smc_bench.dispatch.slurm_states import Observation, observe
+from smc_bench.dispatch.slurm.states import Observation, observe
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from smc_bench.dispatch import slurm_queue
+from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import create_json, write_json
-from smc_bench.store.store import STALE_SECONDS
+from smc_bench.store.lease import STALE_SECONDS
 
 # Heartbeats are judged by the file system's clock against this machine's.
 _SKEW_LIMIT = STALE_SECONDS / 6.0

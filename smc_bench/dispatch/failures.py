@@ -11,6 +11,7 @@ from smc_bench.errors import (
     CorruptDataError,
     DivergedError,
     MissingDataError,
+    PeerLostError,
     SmcBenchError,
 )
 from smc_bench.store.record import Failure, FailureType
@@ -22,6 +23,7 @@ _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (MissingDataError, "missing_data"),
     (CorruptDataError, "missing_data"),
     (MemoryError, "out_of_memory"),
+    (PeerLostError, "killed"),
     (SmcBenchError, "invalid"),
 )
 

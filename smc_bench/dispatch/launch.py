@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +50,14 @@ def worker_environment(threads: int) -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONPATH": os.pathsep.join(paths),
     }
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Ids of the GPUs that may be used, without torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(part for part in chosen.split(",") if part.strip())
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return tuple(str(i) for i, _ in enumerate(done.stdout.strip().splitlines()) if _)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smc_bench.dispatch import precision
 from smc_bench.errors import MissingDataError
 from smc_bench.sources import Lock, Roots, rows, weights
 from smc_bench.suite.cell import UNRESOLVED
@@ -12,12 +13,13 @@ class SourcePins:
     """Implements :class:`smc_bench.suite.expand.Pins`.
 
     With ``network`` False nothing is asked and missing sources are ``unresolved``; with True what
-    is missing is an error that says where it was looked for.
+    is missing is an error that says where it was looked for. With ``measure`` an automatic
+    precision that is not known yet is measured, and kept beside the lock.
     """
 
-    def __init__(self, roots: Roots, lock: Lock, *, network: bool) -> None:
+    def __init__(self, roots: Roots, lock: Lock, *, network: bool, measure: bool = False) -> None:
         """Nothing is looked up before it is asked for."""
-        self.roots, self.lock, self.network = roots, lock, network
+        self.roots, self.lock, self.network, self.measure = roots, lock, network, measure
 
     def data(self, spec: TaskSpec, config: str, split: str) -> str:
         """Identity of a split's rows."""
@@ -28,6 +30,11 @@ class SourcePins:
                 raise
             return UNRESOLVED
         return pin.identity if pin else UNRESOLVED
+
+    def precision(self) -> str | None:
+        """What ``train.precision: auto`` stands for in this results folder."""
+        root = self.lock.path.parent
+        return precision.choose(root) if self.measure else precision.kept(root)
 
     def model(self, reference: str) -> str:
         """Identity of a model."""

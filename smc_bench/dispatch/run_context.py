@@ -15,9 +15,11 @@ from typing import Any
 
 from smc_bench.engine.context import Progress
 from smc_bench.engine.recipe import Execution
-from smc_bench.errors import CorruptDataError, MissingDataError
+from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
 from smc_bench.sources import Lock, Pin, Roots, rows, weights
-from smc_bench.store.store import HEARTBEAT_SECONDS, CellFolder
+from smc_bench.store.artefacts import Artefacts
+from smc_bench.store.lease import HEARTBEAT_SECONDS
+from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
 
@@ -41,6 +43,7 @@ class FolderContext:
         self.cell, self.folder, self.attempt = cell, folder, attempt
         self.roots, self.lock, self.teacher = roots, lock, teacher
         self.execution = execution
+        self.artefacts = Artefacts(folder.path.parents[2])
         self.stop = threading.Event()
         self.partial = folder.path / "partial" / f"{attempt:03d}"
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -78,6 +81,25 @@ class FolderContext:
         if self.teacher is None or self.teacher.record() is None:
             raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
         return self.teacher.path / "weights"
+
+    def teacher_key(self) -> dict[str, str]:
+        """The teacher's id, and the SHA-256 of its weights as its record has it."""
+        record = None if self.teacher is None else self.teacher.record()
+        if record is None:
+            raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
+        return {"teacher": record.cell_id, "weights": record.weights_sha256}
+
+    def shared(
+        self, kind: str, split: str, key: dict[str, Any], make: Callable[[Path], None]
+    ) -> Path:
+        """An artefact of this results folder, made from a pinned split and model."""
+        cell = self.cell
+        pins = {"model": cell.model_pin, "rows": cell.data_pins[split], "split": split}
+        return self.artefacts.get(kind, {**key, "pins": pins}, make, self._wait)
+
+    def _wait(self) -> None:
+        if self.stop.wait(0.5):
+            raise Interrupted("stopped while another cell makes what both need")
 
     def newest_checkpoint(self) -> Path | None:
         """Newest complete checkpoint of any attempt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +74,7 @@ class CellOutcome:
         train_seconds: Training time of the attempt that finished.
         device: Where it ran.
         threads: Intra-op threads of torch.
+        padding: ``none`` where batches were packed, ``dynamic`` where they were padded.
         splits: Per-row results of each evaluation split.
     """
 
@@ -88,6 +89,7 @@ class CellOutcome:
     train_seconds: float
     device: str
     threads: int
+    padding: str
     splits: dict[str, SplitScores] = field(default_factory=dict)
 
 
@@ -104,6 +106,24 @@ class RunContext(Protocol):
 
     def teacher_folder(self) -> Path:
         """Local folder with the finished teacher's weights."""
+
+    def teacher_key(self) -> dict[str, str]:
+        """Id of the finished teacher and SHA-256 of its weights."""
+
+    def shared(
+        self, kind: str, split: str, key: dict[str, Any], make: Callable[[Path], None]
+    ) -> Path:
+        """Folder of something that other cells can use too; made once by whoever is first.
+
+        Args:
+            kind: What sort of thing it is.
+            split: The split it is made from; its pin and the model's count beside ``key``.
+            key: Everything else that its content follows from, as JSON.
+            make: Writes files into an empty folder.
+
+        Raises:
+            Interrupted: If asked to stop while another process makes it.
+        """
 
     def newest_checkpoint(self) -> Path | None:
         """Folder of the newest complete checkpoint of any attempt."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from torch import Tensor
 
 from smc_bench.engine.recipe import Distillation
-from smc_bench.tasks.base import Head
 
 
 @dataclass(frozen=True)
@@ -20,17 +18,6 @@ class HeadOutput:
 
     logits: Tensor
     real: Tensor | None = None
-
-
-def head_outputs(outputs: Any, head: Head, attention_mask: Tensor) -> list[HeadOutput]:
-    """The heads of a model's output: one, or start and end over the real positions of a window."""
-    if head == "question_answering":
-        real = attention_mask.bool()
-        return [
-            HeadOutput(outputs.start_logits.float(), real),
-            HeadOutput(outputs.end_logits.float(), real),
-        ]
-    return [HeadOutput(outputs.logits.float())]
 
 
 def log_probabilities(head: HeadOutput, temperature: float = 1.0) -> Tensor:

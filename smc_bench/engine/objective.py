@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smc_bench.engine.losses import head_outputs, total_loss
-from smc_bench.engine.predict import HeadArrays, model_inputs
+from smc_bench.engine.feed import Batch, Feed
+from smc_bench.engine.losses import total_loss
+from smc_bench.engine.predict import HeadArrays
 from smc_bench.engine.recipe import Distillation
-from smc_bench.tasks.base import Feature, Head
-from smc_bench.tasks.collate import collate
+from smc_bench.tasks.base import Feature
 
 Indices: TypeAlias = Sequence[int] | NDArray[np.int64]
 """Which features make up a batch."""
@@ -25,29 +25,27 @@ class Objective:
 
     def __init__(
         self,
-        model: Any,
+        feed: Feed,
         features: Sequence[Feature],
         *,
-        head: Head,
-        pad_token_id: int,
-        autocast: Callable[[], Any],
         distillation: Distillation | None = None,
         teacher_outputs: Sequence[HeadArrays] | None = None,
     ) -> None:
         """Bind a model to its training data.
 
         Args:
-            model: Unwrapped model; its device and configuration decide the inputs.
+            feed: The model, unwrapped, and how it takes batches.
             features: All training features.
-            head: Kind of head.
-            pad_token_id: Fills shorter sequences of a batch.
-            autocast: Context in which forward passes run.
             distillation: How teacher and task are weighed, or None for the task alone.
             teacher_outputs: The teacher's logits of each feature.
         """
-        self.model, self.features, self.head = model, features, head
-        self.pad_token_id, self.autocast = pad_token_id, autocast
+        self.feed, self.features = feed, features
         self.distillation, self.teacher_outputs = distillation, teacher_outputs
+
+    @property
+    def model(self) -> Any:
+        """The model, unwrapped."""
+        return self.feed.model
 
     def loss(self, forward: Any, indices: Indices) -> Tensor:
         """Mean loss over the features ``indices``, in float32.
@@ -56,48 +54,27 @@ class Objective:
             forward: The model, or what accelerate wrapped around it.
             indices: Which features make up the batch.
         """
-        return self._loss(forward, indices, self.distillation)
+        batch = self.batch(indices)
+        heads = self.feed.heads(batch, forward)
+        teacher = None if self.distillation is None else self._teacher(indices, heads[0].logits)
+        return total_loss(heads, batch.targets, teacher, self.distillation)
 
     def task_loss(self, indices: Indices) -> Tensor:
         """The task's own loss alone, without the teacher, in float32 without autocast.
 
         oBERT's Fisher takes its gradients (sparseml ``outputs["loss"]``, not the KD loss).
         """
-        return self._loss(self.model, indices, None, autocast=False)
+        batch = self.batch(indices)
+        return total_loss(self.feed.heads(batch, autocast=False), batch.targets, None, None)
 
-    def inputs(self, indices: Indices) -> dict[str, Tensor]:
-        """A padded batch on the model's device, without targets."""
-        return model_inputs(self.model, self._batch(indices))
-
-    def _batch(self, indices: Indices) -> dict[str, Tensor]:
-        chosen = [self.features[index] for index in indices]
-        return collate(chosen, pad_token_id=self.pad_token_id, head=self.head)
-
-    def _loss(
-        self,
-        forward: Any,
-        indices: Indices,
-        distillation: Distillation | None,
-        *,
-        autocast: bool = True,
-    ) -> Tensor:
-        batch = self._batch(indices)
-        inputs = model_inputs(self.model, batch)
-        if autocast:
-            with self.autocast():
-                outputs = forward(**inputs)
-        else:
-            outputs = forward(**inputs)
-        heads = head_outputs(outputs, self.head, inputs["attention_mask"])
-        device = heads[0].logits.device
-        targets = [target.to(device) for target in _targets(batch, self.head)]
-        teacher = None if distillation is None else self._teacher(indices, heads[0].logits)
-        return total_loss(heads, targets, teacher, distillation)
+    def batch(self, indices: Indices) -> Batch:
+        """The features ``indices`` on the model's device."""
+        return self.feed.batch([self.features[int(index)] for index in indices])
 
     def _teacher(self, indices: Indices, like: Tensor) -> list[Tensor] | None:
         if self.teacher_outputs is None:
             return None
-        rows = [self.teacher_outputs[index] for index in indices]
+        rows = [self.teacher_outputs[int(index)] for index in indices]
         stacked = []
         for head in range(len(rows[0])):
             padded = np.zeros((len(rows), like.shape[-1]), dtype=np.float32)
@@ -105,9 +82,3 @@ class Objective:
                 padded[at, : len(row[head])] = row[head]
             stacked.append(torch.from_numpy(padded).to(like.device))
         return stacked
-
-
-def _targets(batch: dict[str, Tensor], head: Head) -> list[Tensor]:
-    if head == "question_answering":
-        return [batch["start_positions"], batch["end_positions"]]
-    return [batch["labels"]]

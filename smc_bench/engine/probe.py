@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smc_bench.engine.objective import Objective
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.seeding import generator, seed_step
 from smc_bench.errors import ModelError
 
@@ -30,6 +31,7 @@ class Probe:
         seed: int,
         step: int,
         tick: Callable[[int, int], None] = lambda done, count: None,
+        processes: Processes = ALONE,
     ) -> None:
         """Fix which batches are drawn: a function of (seed, step).
 
@@ -38,8 +40,11 @@ class Probe:
             seed: The cell's seed.
             step: Optimizer step of the pruning event.
             tick: Told after each batch how many of how many are done; may raise to stop.
+            processes: Who works these out together: gradients are shared out, moments (of a few
+                batches) are everybody's own work, of which the main process's counts.
         """
         self.objective, self.seed, self.step, self.tick = objective, seed, step, tick
+        self.processes = processes
         self.model: Any = objective.model
 
     def batches(self, count: int | None, batch: int) -> Iterator[list[int]]:
@@ -74,14 +79,17 @@ class Probe:
         """
         parameters = dict(self.model.named_parameters())
         wanted = [parameters[name] for name in names]
+
+        def gradient(index: int, chosen: list[int]) -> Sequence[Tensor]:
+            seed_step(self.seed, self.step, index)
+            with torch.enable_grad():
+                return torch.autograd.grad(self.objective.task_loss(chosen), wanted)
+
         with self._mode(train), _only(self.model, wanted):
-            for index, chosen in enumerate(self.batches(count, batch)):
-                seed_step(self.seed, self.step, index)
-                with torch.enable_grad():
-                    loss = self.objective.task_loss(chosen)
-                    found = torch.autograd.grad(loss, wanted)
+            found = self.processes.in_turn(self.batches(count, batch), gradient, wanted)
+            for index, tensors in enumerate(found):
                 self.tick(index + 1, count)
-                yield dict(zip(names, found, strict=True))
+                yield dict(zip(names, tensors, strict=True))
 
     @torch.no_grad()
     def input_moments(self, names: Sequence[str], count: int, batch: int) -> dict[str, Tensor]:
@@ -112,8 +120,8 @@ class Probe:
         def hook(name: str) -> Any:
             def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 x = inputs[0].float()
-                keep = real[0] if x.dim() == 3 and x.shape[:2] == real[0].shape else None
-                flat = x[keep] if keep is not None else x.reshape(-1, x.shape[-1])
+                padded = x.dim() == 3 and x.shape[:2] == real[0].shape
+                flat = x[real[0]] if padded else x.reshape(-1, x.shape[-1])
                 sums[name] = sums.get(name, 0.0) + flat.T @ flat
                 tokens[name] += len(flat)
 
@@ -123,14 +131,14 @@ class Probe:
         try:
             with self._mode(False):
                 for index, chosen in enumerate(self.batches(count, batch)):
-                    inputs = self.objective.inputs(chosen)
-                    mask = inputs["attention_mask"].bool()
-                    real[:] = [mask.reshape(-1, mask.shape[-1])]
-                    self.model(**inputs)
+                    taken = self.objective.batch(chosen)
+                    real[:] = [taken.real]
+                    self.model(**taken.inputs)
                     self.tick(index + 1, count)
         finally:
             for handle in handles:
                 handle.remove()
+        self.processes.copy_main(sums.values())
         return {name: total / max(1, tokens[name]) for name, total in sums.items()}
 
     @contextmanager

@@ -13,6 +13,7 @@ from smc_bench.engine.masks import Masks, apply_masks, tighten, tighten_by_part
 from smc_bench.engine.movement import MovementScores
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.probe import Probe
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.engine.regrowth import RegrowthPlan, regrow
 from smc_bench.engine.scorers import Saliency, Scored, Statistics, load_scorer
@@ -35,6 +36,7 @@ class Pruner:
         seed: int,
         objective: Objective,
         tick: Callable[[int, int], None] = lambda done, count: None,
+        processes: Processes = ALONE,
     ) -> None:
         """Map the model's components; everything is dense at first.
 
@@ -42,6 +44,7 @@ class Pruner:
             ModelError: If a tensor's rows do not fit the recipe's structure.
         """
         self.recipe, self.seed, self.objective, self.tick = recipe, seed, objective, tick
+        self.processes = processes
         self.parts = component_map(model)
         everything = dict(model.named_parameters())
         self.parameters: dict[str, nn.Parameter] = {
@@ -103,7 +106,7 @@ class Pruner:
             self.masks,
             self.recipe.structure,
             self.recipe.train.batch,
-            Probe(self.objective, self.seed, step, self.tick),
+            Probe(self.objective, self.seed, step, self.tick, self.processes),
         )
         found = scorer(self.parameters, statistics)
         return found if isinstance(found, Scored) else Scored(found)

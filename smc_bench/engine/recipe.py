@@ -72,7 +72,12 @@ class Distillation(Strict):
 
 
 class Training(Strict):
-    """How weights are trained. AdamW (arXiv 1711.05101); biases and LayerNorm are not decayed."""
+    """How weights are trained. AdamW (arXiv 1711.05101); biases and LayerNorm are not decayed.
+
+    ``padding: none`` computes on real tokens only, which changes the last bits and which dropout
+    noise falls where; architectures that can't are padded to the longest of a batch (``dynamic``).
+    ``precision: auto`` becomes fp32 or bf16 before a cell exists, whichever is faster here.
+    """
 
     duration: Duration | Literal["scaled"] | EqualSteps
     batch: int = Field(32, ge=1)
@@ -83,7 +88,8 @@ class Training(Strict):
     epsilon: float = Field(1e-8, gt=0.0)
     clip: float | None = Field(1.0, gt=0.0)
     dropout: float | None = Field(None, ge=0.0, lt=1.0)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    padding: Literal["none", "dynamic"] = "none"
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
     rows: int | None = Field(None, ge=1)
     start_from: Literal["pretrained", "teacher"] = "pretrained"
     selection: Literal["last"] = "last"

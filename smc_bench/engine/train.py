@@ -1,9 +1,9 @@
 """The training loop: optimizer steps, pruning events, masks held, checkpoints on a timer.
 
-A loop on accelerate (device, precision, loss scaling, gradient accumulation, later several
-processes) rather than transformers' Trainer: what matters here (events between steps, masks after
-every step, a learning rate that rewinds, resume to the bit without random state) would each be a
-callback that works against the Trainer's own schedule, order and checkpoints.
+A loop on accelerate (device, precision, loss scaling, gradient accumulation) rather than
+transformers' Trainer: what matters here (events between steps, masks after every step, a learning
+rate that rewinds, resume to the bit without random state) would each be a callback that works
+against the Trainer's own schedule, order and checkpoints.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,15 +22,17 @@ from smc_bench.engine.batches import Batches, feature_length
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.durations import to_seconds
+from smc_bench.engine.feed import Feed
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.predict import HeadArrays
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.pruner import Pruner
 from smc_bench.engine.recipe import Recipe, Training
 from smc_bench.engine.seeding import seed_step
 from smc_bench.engine.sparsity_schedule import Timeline
 from smc_bench.errors import DivergedError, Interrupted
-from smc_bench.tasks.base import Feature, Head
+from smc_bench.tasks.base import Feature
 
 
 def make_optimizer(model: nn.Module, train: Training) -> torch.optim.AdamW:
@@ -53,35 +56,34 @@ class Trainer:
 
     def __init__(
         self,
-        model: Any,
+        feed: Feed,
         features: Sequence[Feature],
         recipe: Recipe,
         timeline: Timeline,
         *,
         seed: int,
-        head: Head,
-        pad_token_id: int,
         accelerator: Accelerator,
         context: RunContext,
         teacher_outputs: Sequence[HeadArrays] | None = None,
         stop_after: int | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Prepare model and optimizer; restores the newest checkpoint if there is one."""
         self.recipe, self.timeline, self.seed = recipe, timeline, seed
         self.features, self.accelerator, self.context = features, accelerator, context
+        self.processes = processes
         self.total = min(timeline.total_steps, stop_after or timeline.total_steps)
-        self.optimizer = make_optimizer(model, recipe.train)
-        self.raw = model.to(accelerator.device)
+        self.raw = feed.model
+        self.optimizer = make_optimizer(self.raw, recipe.train)
         self.objective = Objective(
-            self.raw,
+            feed,
             features,
-            head=head,
-            pad_token_id=pad_token_id,
-            autocast=accelerator.autocast,
             distillation=recipe.distillation,
             teacher_outputs=teacher_outputs,
         )
-        self.pruner = Pruner(self.raw, recipe, timeline, seed, self.objective, self._scoring)
+        self.pruner = Pruner(
+            self.raw, recipe, timeline, seed, self.objective, self._scoring, processes
+        )
         self.initial = self._initial_state()
         self.step = 0
         self.events: list[dict[str, float]] = []
@@ -91,7 +93,9 @@ class Trainer:
         self.micro_batch = context.execution.micro_batch or recipe.train.batch
         self._restore()
         # Prepared last: accelerate wraps both, and a checkpoint must go into what is wrapped.
-        self.model, self.prepared = accelerator.prepare(self.raw, self.optimizer)
+        # In "evaluation mode" it adds precision alone: gradients are summed by ``processes``.
+        self.model = accelerator.prepare_model(self.raw, evaluation_mode=True)
+        self.prepared = accelerator.prepare_optimizer(self.optimizer)
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -102,19 +106,30 @@ class Trainer:
             DivergedError: If the loss is not finite.
         """
         self.model.train()
+        self._check_same("before training")
         interval = to_seconds(self.context.execution.checkpoint_every)
         while self.step < self.total:
-            if self.context.should_stop():
+            if self._asked_to_stop():
                 self._save()
                 raise Interrupted(f"stopped at step {self.step} of {self.total}")
             self._prune_if_due()
             loss = self._take_step()
             self.step += 1
             self._report(loss)
+            # The others go on meanwhile, up to the next sum of gradients.
             if time.monotonic() - self._saved_at >= interval and self.step < self.total:
                 self._save()
         # An event may fall on the very end: pruned, with no training after it.
         self._prune_if_due()
+        self._check_same("after training")
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was asked to: all stop at the same step."""
+        return self.processes.any(self.context.should_stop())
+
+    def _check_same(self, when: str) -> None:
+        if self.processes.count > 1:
+            self.processes.check_same({**self.raw.state_dict(), **self.pruner.state()}, when)
 
     def _prune_if_due(self) -> None:
         done = {int(event["step"]) for event in self.events}
@@ -123,6 +138,7 @@ class Trainer:
                 self.events.append(self.pruner.prune(event))
                 if event.rewind and self.step < self.total:
                     self._rewind()
+                self._check_same(f"after the pruning event at step {self.step}")
 
     def _scoring(self, done: int, count: int) -> None:
         """Between two batches of a scorer: tell, and stop if asked to.
@@ -130,7 +146,7 @@ class Trainer:
         The event is then taken anew from the newest checkpoint: half an event is no state to keep.
         """
         self.context.progress(Progress("score", done, count))
-        if self.context.should_stop():
+        if self._asked_to_stop():
             raise Interrupted(f"stopped while scoring at step {self.step} of {self.total}")
 
     def _initial_state(self) -> dict[str, Any]:
@@ -151,17 +167,18 @@ class Trainer:
             group["lr"] = rate
         indices = self.batches[self.step]
         value = 0.0
-        for micro, start in enumerate(range(0, len(indices), self.micro_batch)):
-            part = indices[start : start + self.micro_batch]
+        for micro, part, share in self.processes.parts(indices, self.micro_batch):
             seed_step(self.seed, self.step, micro)
-            loss = self.objective.loss(self.model, part) * (len(part) / len(indices))
+            loss = self.objective.loss(self.model, part) * share
             self.accelerator.backward(loss)
             value += float(loss.detach())
+        value = self.processes.sum(value)
         if not math.isfinite(value):
             raise DivergedError(
                 f"the loss is {value} at step {self.step}: a lower learning rate or precision: "
                 "fp32 may help"
             )
+        self.processes.sum_gradients(self.raw.parameters())
         if self.recipe.train.clip is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
         if not self.pruner.regrow(self.step, self.optimizer):
@@ -177,6 +194,8 @@ class Trainer:
         self.context.progress(Progress("train", self.step, self.total, loss, rate, sparsity))
 
     def _save(self) -> None:
+        if not self.processes.main:
+            return
         folder = self.context.checkpoint_folder(self.step)
         scaler = self.accelerator.scaler
         numbers = {
@@ -190,10 +209,11 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        folder = self.context.newest_checkpoint()
+        newest = self.context.newest_checkpoint() if self.processes.main else None
+        folder = self.processes.from_main(None if newest is None else str(newest))
         if folder is None:
             return
-        numbers = load_checkpoint(folder, self.raw, self.optimizer, self.pruner)
+        numbers = load_checkpoint(Path(folder), self.raw, self.optimizer, self.pruner)
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
         if self.accelerator.scaler is not None and numbers["scaler"]:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])

@@ -19,6 +19,12 @@ class Curve:
     sparsity: tuple[float, ...]
     value: tuple[float, ...]
 
+    def within(self, least: float, most: float) -> Curve:
+        """The part at these sparsities (which are published with three digits)."""
+        points = zip(self.sparsity, self.value, strict=True)
+        kept = [(x, y) for x, y in points if least - 1e-3 <= x <= most + 1e-3]
+        return Curve(self.task, self.label, tuple(x for x, _ in kept), tuple(y for _, y in kept))
+
 
 def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
     """Curves of this suite's model and tasks, each with two points or more."""
@@ -47,7 +53,9 @@ def _drawn(number: Number, model: str) -> bool:
 
 
 def _label(number: Number) -> str:
-    paper = number.paper.rsplit(" ", 1)[0]
+    name, _, identifier = number.paper.rpartition(" ")
+    # "oBERT, oBERT" says less than the paper's number, and could be the name of an arm.
+    paper = f" [{identifier}]" if name.lower() in number.method.lower() else f", {name}"
     epochs = f", {number.epochs} epochs" if number.epochs and number.epochs.isdigit() else ""
     mark = "" if number.mark == "verbatim" else f", {number.mark}"
-    return f"{number.method}, {paper}{epochs}{mark}"
+    return f"{number.method}{paper}{epochs}{mark}"

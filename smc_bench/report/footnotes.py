@@ -36,13 +36,16 @@ def partial(plan: Plan) -> dict[str, list[str]]:
             reasons.append(
                 f"not the standard split: {task.train_split}, {', '.join(task.eval_splits)}"
             )
-        limits = {"train": cell.recipe.train.rows, "evaluation": cell.recipe.evaluation.rows}
+        train = cell.recipe.train.rows
+        if task.train_split == spec.train_split and (train or 0) >= spec.train_rows:
+            train = None  # a limit above what there is limits nothing
+        limits = {"train": train, "evaluation": cell.recipe.evaluation.rows}
         reasons += [f"at most {n} {what} rows" for what, n in limits.items() if n is not None]
     return found
 
 
 def _of_plan(plan: Plan) -> list[str]:
-    found = [plan.loaded.note] if plan.loaded.note else []
+    found = [plan.loaded.note.strip()] if plan.loaded.note else []
     for task, reasons in partial(plan).items():
         found += [f"{task} is partial: {reason}." for reason in reasons]
     return found

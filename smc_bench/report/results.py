@@ -79,6 +79,7 @@ class Results:
                 sd=("value", "std"),
                 n=("value", "count"),
                 of=("value", "size"),
+                scope_sparsity=("scope_sparsity", "mean"),
                 encoder_sparsity=("encoder_sparsity", "mean"),
                 model_sparsity=("model_sparsity", "mean"),
                 steps=("steps", "mean"),

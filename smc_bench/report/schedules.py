@@ -16,7 +16,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from smc_bench.report.plots import COLOURS
+from smc_bench.report.looks import styles
 
 POINTS = 600
 """Steps that a curve is drawn from, besides the steps around each pruning event."""
@@ -61,15 +61,15 @@ def draw(plan: Plan, folder: Path) -> list[Path]:
     """Write schedules.csv, .png and .pdf: a column a target, sparsity above, rate below."""
     data = curves(plan)
     panels = list(dict.fromkeys(zip(data["task"], data["target"], strict=True)))
-    arms = list(dict.fromkeys(data["arm"]))
+    colours = {arm: look.colour for arm, look in styles(list(dict.fromkeys(data["arm"]))).items()}
     figure, axes = plt.subplots(
         2, len(panels), figsize=(3.4 * len(panels), 4.2), sharex="col", squeeze=False
     )
     for column, (task, target) in enumerate(panels):
         part = data[(data["task"] == task) & (data["target"] == target)]
-        for index, arm in enumerate(arms):
+        for arm, colour in colours.items():
             line = part[part["arm"] == arm]
-            look = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.0, "label": arm}
+            look = {"color": colour, "linewidth": 1.0, "label": arm}
             axes[0][column].step(line["epoch"], 100.0 * line["sparsity"], where="post", **look)
             axes[1][column].plot(line["epoch"], line["learning_rate"], **look)
         axes[0][column].set_title(f"{task}, {100.0 * target:g} %", fontsize=9)

@@ -67,6 +67,8 @@ class Record(_Stored):
     train_seconds: float
     device: str
     threads: int
+    # Of records before there was a choice: all were padded.
+    padding: str = "dynamic"
     attempt: int
     started: str
     finished: str

@@ -6,13 +6,11 @@ import gzip
 import json
 import os
 import shutil
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import psutil
 from pydantic import ValidationError
 
 from smc_bench.errors import StoreError
@@ -24,16 +22,13 @@ from smc_bench.store.files import (
     sync_folder,
     write_json,
 )
-from smc_bench.store.holder import holder, host_name
+from smc_bench.store.holder import holder
+from smc_bench.store.lease import lease_held
 from smc_bench.store.record import Failure, Record
 
 _T = TypeVar("_T", Record, Failure)
 
 State = Literal["done", "running", "failed", "interrupted", "missing"]
-
-# A holder on another host that has not written for so long counts as dead.
-HEARTBEAT_SECONDS = 10.0
-STALE_SECONDS = 180.0
 
 
 def now() -> str:
@@ -87,20 +82,8 @@ class CellFolder:
         return self.path / "attempts" / f"{attempt:03d}.json"
 
     def alive(self, attempt: int) -> bool:
-        """Whether the holder of an attempt still runs: by process here, else by heartbeat."""
-        path = self.attempt_file(attempt)
-        try:
-            lease, age = read_json(path), time.time() - path.stat().st_mtime
-        except (StoreError, OSError):
-            return path.exists() and time.time() - path.stat().st_mtime < HEARTBEAT_SECONDS
-        if lease is None or lease.get("ended"):
-            return False
-        if lease["host"] != host_name():
-            return age < STALE_SECONDS
-        try:
-            return bool(abs(psutil.Process(lease["pid"]).create_time() - lease["born"]) < 2.0)
-        except psutil.Error:
-            return False
+        """Whether the holder of an attempt still runs."""
+        return lease_held(self.attempt_file(attempt))
 
     def claim(self) -> int | None:
         """Take the next attempt's number, or None if the cell is done or someone has it."""

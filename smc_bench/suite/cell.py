@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smc_bench.engine.recipe import Recipe, Strict
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
+"""2: batches may be unpadded; all settings count, even at values that once did not exist."""
 
 
 class TaskSettings(Strict):
@@ -49,7 +50,7 @@ class Cell(Strict):
         limit: Optimizer steps after which training is cut short (``--limit``): never reported.
     """
 
-    identity_version: Literal[1] = 1
+    identity_version: Literal[1, 2] = 2
     kind: Literal["train"] = "train"
     task: TaskSettings
     model: str
@@ -62,10 +63,23 @@ class Cell(Strict):
     teacher: str | None = None
     limit: int | None = Field(None, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_of_version(cls, given: Any) -> Any:
+        """Cells of version 1 were padded: there was nothing else."""
+        if not isinstance(given, Mapping) or given.get("identity_version") != 1:
+            return given
+        recipe = given.get("recipe")
+        train = recipe.get("train") if isinstance(recipe, Mapping) else None
+        if not isinstance(recipe, Mapping) or not isinstance(train, Mapping):
+            return given
+        return {**given, "recipe": {**recipe, "train": {"padding": "dynamic", **train}}}
+
     @property
     def resolved(self) -> bool:
-        """Whether data and weights are pinned, so that the identity is final."""
-        return UNRESOLVED not in (self.model_pin, *self.data_pins.values())
+        """Whether data, weights and precision are known, so that the identity is final."""
+        pinned = UNRESOLVED not in (self.model_pin, *self.data_pins.values())
+        return pinned and self.recipe.train.precision != "auto"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, whose id is its own."""
@@ -97,20 +111,28 @@ class Cell(Strict):
 UNRESOLVED = "unresolved"
 
 # Settings that came after identity version 1, with the value at which they change nothing: left
-# out there, so that older records stay valid. (Only these: a default as such is never left out.)
-_LATER = {
+# out of that version's content, so that its records stay valid.
+_AFTER_1 = {
     "structure": "unstructured",
     "recomputations": 1,
     "regrowth": None,
     "sparsity_schedule.paced_from": None,
+    "train.padding": "dynamic",
 }
 
 
 def identity_content(cell: Cell) -> dict[str, Any]:
-    """What the identity is made from: all settings but the model's name (its pin counts)."""
+    """What the identity is made from: all settings but the model's name (its pin counts).
+
+    Nor counts how much memory a Fisher estimate may take: it moves the last bits only, and the
+    first attempt fixes it.
+    """
     content = cell.model_dump(mode="json")
     del content["model"]
-    for key, neutral in _LATER.items():
+    if cell.identity_version > 1:
+        content["recipe"]["scorer_options"].pop("fisher_memory", None)
+        return content
+    for key, neutral in _AFTER_1.items():
         section, _, name = key.rpartition(".")
         settings = (content["recipe"][section] or {}) if section else content["recipe"]
         if name in settings and settings[name] == neutral:

@@ -25,6 +25,9 @@ class Pins(Protocol):
     def model(self, reference: str) -> str:
         """Identity of a model's weights, configuration and tokenizer."""
 
+    def precision(self) -> str | None:
+        """What ``train.precision: auto`` stands for here, or None before it was measured."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -102,7 +105,7 @@ class _Expansion:
     """The cells of one task."""
 
     def __init__(self, loaded: LoadedSuite, task: TaskEntry, pins: Pins, limit: int | None) -> None:
-        self.loaded, self.limit = loaded, limit
+        self.loaded, self.limit, self.pins = loaded, limit, pins
         spec, self.task = task_settings(task)
         splits = dict.fromkeys((self.task.train_split, *self.task.eval_splits))
         self.data_pins = {split: pins.data(spec, self.task.config, split) for split in splits}
@@ -131,8 +134,16 @@ class _Expansion:
                 found.append(Entry(self._cell(compared, sparsity, seed), arm, sparsity, at))
         return found
 
+    def _with_precision(self, recipe: Recipe) -> Recipe:
+        found = self.pins.precision() if recipe.train.precision == "auto" else None
+        if found is None:
+            return recipe
+        return recipe.model_copy(
+            update={"train": recipe.train.model_copy(update={"precision": found})}
+        )
+
     def _cell(self, recipe: Recipe, sparsity: float, seed: int) -> Cell:
-        recipe = recipe.normalised()
+        recipe = self._with_precision(recipe.normalised())
         return Cell(
             task=self.task,
             model=self.loaded.suite.model,

@@ -1,6 +1,6 @@
 """What a suite, a cluster profile or the command line may say about SLURM.
 
-Every setting may be left out; :mod:`smc_bench.dispatch.slurm_options` merges the three and fills in
+Every setting may be left out; :mod:`smc_bench.dispatch.slurm.options` merges the three and fills in
 what is left. Nothing here is part of a cell's identity.
 """
 

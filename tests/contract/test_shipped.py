@@ -22,6 +22,9 @@ class NoPins:
     def model(self, reference: str) -> str:
         return "unresolved"
 
+    def precision(self) -> None:
+        return None
+
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_every_suite_expands_under_every_profile(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from accelerate.state import AcceleratorState
 from transformers import BertConfig, BertForSequenceClassification
 
 from smc_bench.engine.context import Progress
+from smc_bench.engine.feed import Feed, Padding
 from smc_bench.engine.objective import Objective
+from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import Execution, Recipe
 from smc_bench.engine.sparsity_schedule import build_timeline
 from smc_bench.engine.train import Trainer
@@ -48,13 +49,11 @@ def tiny_features(count: int = 24, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def tiny_objective(model: Any, features: list[dict[str, Any]] | None = None) -> Objective:
-    return Objective(
-        model,
-        features or tiny_features(),
-        head="sequence_classification",
-        pad_token_id=0,
-        autocast=nullcontext,
-    )
+    return Objective(tiny_feed(model), features or tiny_features())
+
+
+def tiny_feed(model: Any, padding: Padding = "none") -> Feed:
+    return Feed(model, "sequence_classification", 0, padding=padding)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -93,20 +92,27 @@ class MemoryContext:
         return self.steps == self.stop_after
 
 
-def trainer(model: Any, settings: Recipe, target: float, context: MemoryContext) -> Trainer:
+def trainer(
+    model: Any,
+    settings: Recipe,
+    target: float,
+    context: MemoryContext,
+    processes: Processes = ALONE,
+    **more: Any,
+) -> Trainer:
     AcceleratorState._reset_state(reset_partial_state=True)
     features = tiny_features()
     timeline = build_timeline(settings, target, len(features))
     return Trainer(
-        model,
+        tiny_feed(model, settings.train.padding),
         features,
         settings,
         timeline,
         seed=5,
-        head="sequence_classification",
-        pad_token_id=0,
         accelerator=Accelerator(cpu=True),
         context=context,  # type: ignore[arg-type]
+        processes=processes,
+        **more,
     )
 
 

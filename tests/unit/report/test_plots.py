@@ -8,13 +8,13 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_rgb
 
-from smc_bench.report import plots
+from smc_bench.report import looks, plots
 from smc_bench.report.curves import Curve
 from smc_bench.report.results import Results
 from tests.helpers.records import results_of, skilled, suite_file
 
 SKILL = {"dense": 0.92, "good": 0.88, "bad": 0.78}
-CURVE = Curve("sst2", "published", (0.5, 0.8), (80.0, 70.0))
+CURVE = Curve("sst2", "published", (0.5, 0.75, 0.9), (80.0, 75.0, 70.0))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_each_panel_has_arms_with_intervals_dense_chance_and_published(results: 
     assert lines["dense"].get_linestyle() == "-"
     assert lines["ignoring the input"].get_linestyle() == ":"
     assert lines["published"].get_linestyle() == "--"
-    assert list(lines["published"].get_xdata()) == [0.5, 0.8]
+    assert list(lines["published"].get_xdata()) == [0.75, 0.9]
     assert "published" not in {line.get_label() for line in panels["qnli"].get_lines()}
     bars = {bars.get_label(): bars for bars in panels["sst2"].containers}
     assert set(bars) == {"good", "bad"}
@@ -59,7 +59,7 @@ def test_effects_are_paired_differences_to_the_baseline_arm(results: Results) ->
 
 @pytest.mark.parametrize(("columns", "width"), [("one", 3.25), ("two", 6.75)])
 def test_figures_have_column_width_and_vector_text(
-    columns: plots.Width, width: float, results: Results, tmp_path: Path
+    columns: looks.Width, width: float, results: Results, tmp_path: Path
 ) -> None:
     paths = plots.draw(results, tmp_path / "out", columns=columns)
     assert sorted(path.name for path in paths) == [
@@ -73,13 +73,13 @@ def test_figures_have_column_width_and_vector_text(
 
 
 def test_colours_stay_with_the_arm_and_can_be_told_apart() -> None:
-    one = plots.styles(["guidelines", "smc", "x"])
-    other = plots.styles(["y", "smc", "guidelines"])
+    one = looks.styles(["guidelines", "smc", "x"])
+    other = looks.styles(["y", "smc", "guidelines"])
     assert one["smc"] == other["smc"]
     assert one["guidelines"] == other["guidelines"]
-    many = plots.styles(["smc", *"abcdefghijklmnop"])
+    many = looks.styles(["smc", *"abcdefghijklmnop"])
     assert len(set(many.values())) == 17
-    colours = [to_rgb(colour) for colour in plots.COLOURS]
+    colours = [to_rgb(colour) for colour in looks.COLOURS]
     # Seen without red-green difference (mean of both) every pair still differs somewhere.
     seen = [((0.6 * r + 0.4 * g), b, 0.2 * r + 0.7 * g + 0.1 * b) for r, g, b in colours]
     for i, first in enumerate(seen):
@@ -91,3 +91,62 @@ def test_an_unfinished_suite_can_be_drawn(tmp_path: Path) -> None:
     suite = suite_file(tmp_path)
     plots.draw(results_of(suite, tmp_path / "r", lambda entry: None), tmp_path / "out")
     assert (tmp_path / "out" / "plot.pdf").exists()
+
+
+def test_published_numbers_are_drawn_only_where_sparsity_is_counted_as_they_count(
+    tmp_path: Path,
+) -> None:
+    suite = suite_file(
+        tmp_path,
+        sparsity="0.7, 0.8, 0.9",
+        more="compare_at: [scope_sparsity, encoder_sparsity, model_sparsity]",
+    )
+    found = results_of(suite, tmp_path / "r", skilled(SKILL))
+    figure = plots.scores_figure(found, "two", [CURVE])
+    shown = {
+        axis.get_xlabel(): "published" in {line.get_label() for line in axis.get_lines()}
+        for axis in figure.axes
+    }
+    assert shown == {
+        "sparsity of each arm's scope": True,
+        "encoder sparsity": False,
+        "whole-model sparsity": False,
+    }
+
+
+def test_fifteen_arms_stay_at_their_sparsity_and_leave_the_panel_its_height(tmp_path: Path) -> None:
+    names = [f"arm number {i}" for i in range(15)]
+    arms = "arms:\n" + "".join(
+        f"  {name}: {{distillation: {{temperature: {i + 1}}}}}\n" for i, name in enumerate(names)
+    )
+    suite = suite_file(tmp_path, sparsity="0.2, 0.8322, 0.8658, 0.8926", seeds="1", arms=arms)
+    skill = {"dense": 0.9} | {name: 0.85 - 0.02 * i for i, name in enumerate(names)}
+    found = results_of(suite, tmp_path / "r", skilled(skill))
+    with mpl.rc_context(looks.STYLE):
+        figure = plots.scores_figure(found, "two")
+        figure.canvas.draw()
+    bars = [bars.lines[0] for bars in figure.axes[0].containers]
+    drawn = [x for line in bars for x in line.get_xdata()]
+    nearest = [min(abs(x - level) for level in (0.2, 0.8322, 0.8658, 0.8926)) for x in drawn]
+    assert max(nearest) < (0.8926 - 0.8658) / 4
+    looks_of = {(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in bars}
+    assert len(looks_of) == 15
+    panel = figure.axes[0].get_position()
+    assert panel.height * figure.get_size_inches()[1] > 2.0
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y1 < figure.axes[0].get_tightbbox().y0
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
+
+
+def test_a_single_sparsity_is_a_place_and_no_axis(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, sparsity="0.9")
+    figure = plots.scores_figure(results_of(suite, tmp_path / "r", skilled(SKILL)), "two")
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["0.9"]
+
+
+def test_legend_takes_the_columns_that_fit() -> None:
+    assert looks.fitting([1.0] * 4, 4.0) == 4
+    # In columns of two and one: (1, 1), (3).
+    assert looks.fitting([1.0, 1.0, 3.0], 4.0) == 2
+    assert looks.fitting([5.0, 5.0], 4.0) == 1

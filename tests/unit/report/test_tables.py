@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smc_bench.errors import StoreError
-from smc_bench.report import tables
+from smc_bench.report import footnotes, tables
 from smc_bench.report.compare import Place
 from smc_bench.report.results import Results
 from smc_bench.store.store import Store
@@ -89,6 +89,13 @@ def test_mixed_records_are_named_under_the_table(tmp_path: Path) -> None:
     assert "1 of 7 records come from a tree with uncommitted changes." in found
     assert "Mixes major versions of torch: 2, 3." in found
     assert "Mixes revisions of the data or weights of sst2." in found
+
+
+def test_a_limit_above_what_there_is_makes_no_data_partial(tmp_path: Path) -> None:
+    tasks = "{name: mrpc}, {name: sst2}"
+    suite = suite_file(tmp_path, tasks=tasks, more="recipe: {train: {rows: 4000}}")
+    found = footnotes.partial(results_of(suite, tmp_path / "r", lambda entry: None).plan)
+    assert found == {"mrpc": [], "sst2": ["at most 4000 train rows"]}
 
 
 def test_sparsity_that_came_out_otherwise_is_said(tmp_path: Path) -> None:

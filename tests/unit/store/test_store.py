@@ -13,8 +13,9 @@ import pytest
 
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
+from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure, Record
-from smc_bench.store.store import STALE_SECONDS, CellFolder, Store
+from smc_bench.store.store import CellFolder, Store
 
 COUNT = {"zeros": 1, "total": 2}
 

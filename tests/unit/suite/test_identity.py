@@ -79,7 +79,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.train.batching", "grouped"), ("recipe.train.weight_decay", 0.1),
     ("recipe.train.beta1", 0.8), ("recipe.train.beta2", 0.98), ("recipe.train.epsilon", 1e-6),
     ("recipe.train.clip", None), ("recipe.train.dropout", 0.0),
-    ("recipe.train.precision", "bf16"), ("recipe.train.rows", 10),
+    ("recipe.train.precision", "bf16"), ("recipe.train.padding", "dynamic"),
+    ("recipe.train.rows", 10),
     ("recipe.train.start_from", "teacher"), ("recipe.evaluation.batch", 8),
     ("recipe.evaluation.rows", 8), ("scorer_version", 2), ("sparsity", 0.6), ("seed", 2),
     ("teacher", "abd"), ("limit", 5),
@@ -139,7 +140,20 @@ def test_no_setting_is_forgotten_above() -> None:
 
 def test_identity_of_version_1_stays() -> None:
     """As given by the first code of this version: later settings must not orphan its records."""
-    assert Cell.model_validate(BASE).id == "9fd9f199b433"
+    cell = Cell.model_validate(BASE | {"identity_version": 1})
+    assert cell.id == "9fd9f199b433"
+    assert cell.recipe.train.padding == "dynamic"
+
+
+def test_identity_of_version_2_stays() -> None:
+    assert Cell.model_validate(BASE).id == "b98b6bd593dc"
+
+
+def test_memory_for_an_estimate_does_not_matter() -> None:
+    options = [{"block": 50, "fisher_memory": size} for size in ("4GB", "8GB")]
+    recipes = [with_value(BASE, "recipe.scorer_options", option) for option in options]
+    one, two = (Cell.model_validate(content).id for content in recipes)
+    assert one == two != Cell.model_validate(BASE).id
 
 
 def test_a_copy_has_an_identity_of_its_own() -> None:

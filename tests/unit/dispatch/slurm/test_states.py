@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from smc_bench.cli.common import Session
-from smc_bench.dispatch.slurm_jobs import JobsFile, Submitted
-from smc_bench.dispatch.slurm_states import CellState, observe
+from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
+from smc_bench.dispatch.slurm.states import CellState, observe
 from smc_bench.store.files import create_json
 from smc_bench.store.record import Failure
 from smc_bench.suite.expand import Plan

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from smc_bench.dispatch.slurm_options import JobSettings, SlurmOptions
-from smc_bench.dispatch.slurm_states import CellState
+from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
+from smc_bench.dispatch.slurm.states import CellState
 from smc_bench.suite.cell import Cell
 
 

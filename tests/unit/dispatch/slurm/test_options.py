@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.cli.common import Session
-from smc_bench.dispatch.slurm_options import from_command_line, merged, named_cluster
+from smc_bench.dispatch.slurm.options import from_command_line, merged, named_cluster
 from smc_bench.errors import SuiteError
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.slurm_section import SlurmSection

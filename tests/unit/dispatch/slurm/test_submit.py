@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from smc_bench.cli.common import Session
-from smc_bench.dispatch.slurm import Report, Submitter
-from smc_bench.dispatch.slurm_jobs import JobsFile, Submitted
-from smc_bench.dispatch.slurm_options import merged
-from smc_bench.dispatch.slurm_states import observe
+from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
+from smc_bench.dispatch.slurm.options import merged
+from smc_bench.dispatch.slurm.states import observe
+from smc_bench.dispatch.slurm.submit import Report, Submitter
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import read_json

@@ -8,7 +8,7 @@ own number, stops when it sees the newer, and can't write a record any more.
 
 from __future__ import annotations
 
-from smc_bench.dispatch.slurm_queue import job_is_over
+from smc_bench.dispatch.slurm.queue import job_is_over
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json
 from smc_bench.store.holder import slurm_job, slurm_restarts

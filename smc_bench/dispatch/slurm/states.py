@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smc_bench.dispatch import slurm_queue
-from smc_bench.dispatch.slurm_jobs import JobsFile, Submitted
-from smc_bench.dispatch.slurm_queue import Accounted, Queued
+from smc_bench.dispatch.slurm import queue as slurm_queue
+from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
+from smc_bench.dispatch.slurm.queue import Accounted, Queued
 from smc_bench.errors import SlurmError
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, Store, now

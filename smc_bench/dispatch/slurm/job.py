@@ -17,11 +17,12 @@ from submitit.core.utils import DelayedSubmission
 
 from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.launch import worker_command, worker_environment
-from smc_bench.dispatch.slurm_lease import release_if_over
+from smc_bench.dispatch.slurm.lease import release_if_over
 from smc_bench.dispatch.worker import INTERRUPTED, TAKEN
 from smc_bench.errors import SlurmError
+from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure
-from smc_bench.store.store import STALE_SECONDS, CellFolder, Store, now
+from smc_bench.store.store import CellFolder, Store, now
 
 _POLL_SECONDS = 0.2
 _STUCK_STARTS = 3

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from smc_bench.dispatch import slurm_job
-from smc_bench.dispatch.slurm_job import RunCells
+from smc_bench.dispatch.slurm import job as slurm_job
+from smc_bench.dispatch.slurm.job import RunCells
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import create_json, read_json
 from smc_bench.store.store import CellFolder, Store

@@ -1,0 +1,43 @@
+"""``smc-bench export``: a finished cell as a Hugging Face folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from smc_bench.cli.common import include_option, say
+from smc_bench.plugins import load_plugins
+from smc_bench.store.store import Store
+
+
+@click.command("export")
+@click.argument("cell_id")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--to", type=click.Path(path_type=Path), help="Folder to make (RESULTS/exports/…).")
+@click.option("--onnx", is_flag=True, help="Add model.onnx (extra: smc-bench[export]).")
+@click.option(
+    "--opset",
+    type=click.IntRange(min=14),
+    help="Version of ONNX's operators; 14 for DeepSparse 1.8 (default: 18).",
+)
+@include_option
+def command(
+    cell_id: str,
+    results: Path,
+    to: Path | None,
+    onnx: bool,
+    opset: int | None,
+    include: tuple[Path, ...],
+) -> None:
+    """Write weights, config, tokenizer and model card of a finished cell, for from_pretrained."""
+    from smc_bench.export import export_cell
+
+    load_plugins(include)
+    store = Store(results)
+    folder = export_cell(store, cell_id, to, onnx=onnx or opset is not None, opset=opset or 0)
+    found = store.by_id(cell_id)
+    record = found.record() if found else None
+    if record is not None and not record.reportable:
+        say("not reportable: training was cut short by --limit; the card says so")
+    click.echo(folder)

@@ -1,0 +1,1 @@
+"""SLURM: planning, submitting, running and looking at the jobs of a suite."""

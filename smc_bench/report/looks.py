@@ -1,0 +1,115 @@
+"""How figures look: sizes, type, colours and markers of arms, and the legend below the panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, Literal, NamedTuple
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+Width = Literal["one", "two"]
+
+# Inches: one and two columns of the usual two-column conference page.
+WIDTHS: dict[Width, float] = {"one": 3.25, "two": 6.75}
+
+# Okabe and Ito's palette (without its yellow, too light for lines): told apart with every common
+# colour blindness. Markers differ as well, for print without colour.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+PUBLISHED = (*MARKERS, "<", ">", "p", "h", "*")
+GREY = "0.35"
+
+# A second and a third round of colours are told apart by the line as well. (Plain dashes are for
+# published numbers, plain dots for the score that ignores the input.)
+_LINES: tuple[Any, ...] = ("-", (0, (4, 1, 1, 1)), (0, (2, 1, 1, 1, 1, 1)))
+
+# These arms look the same in every figure; other arms take what is left, in the suite's order.
+FIXED = {
+    "guidelines": 0,
+    "encoder only": 0,
+    "smc": 1,
+    "SMC setting": 1,
+    "everything": 1,
+    "GMP (SMC)": 1,
+    "guidelines, GMP": 0,
+    "guidelines, oBERT": 5,
+    "smc-same-steps": 4,
+}
+
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,  # TrueType: text stays text, as publishers ask
+    "savefig.dpi": 200,
+}
+
+# Inches of a legend's row, letter (7 points high, about half as wide) and handle.
+_ROW, _LETTER, _HANDLE = 0.16, 0.055, 0.6
+
+
+class Look(NamedTuple):
+    """What tells an arm from the others."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def styles(arms: Sequence[str]) -> dict[str, Look]:
+    """Look of each arm: fixed by name where known, else the first that is free."""
+    count = len(COLOURS)
+    # Once the colours are used up they come again with the next marker and another line.
+    looks = [
+        Look(COLOURS[k % count], MARKERS[(k + k // count) % count], _LINES[k // count % 3])
+        for k in range(count**2)
+    ]
+    taken = {FIXED[arm] for arm in arms if arm in FIXED}
+    free = cycle(look for index, look in enumerate(looks) if index not in taken)
+    return {arm: looks[FIXED[arm]] if arm in FIXED else next(free) for arm in arms}
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend below all panels; the figure grows by its height."""
+    found: dict[str, Artist] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if not found:
+        return
+    # Arms (with their intervals) first, then the lines they are read against.
+    labels = sorted(found, key=lambda label: isinstance(found[label], Line2D))
+    width, height = figure.get_size_inches()
+    columns = fitting([_LETTER * len(label) + _HANDLE for label in labels], width)
+    figure.set_size_inches(width, height + _ROW * math.ceil(len(labels) / columns))
+    figure.legend(
+        [found[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=3.0,
+        frameon=False,
+    )
+
+
+def fitting(widths: Sequence[float], room: float) -> int:
+    """Most columns, filled from the top, that these entries have room for side by side."""
+    for columns in range(len(widths), 1, -1):
+        rows = math.ceil(len(widths) / columns)
+        filled = [widths[at : at + rows] for at in range(0, len(widths), rows)]
+        if len(filled) == columns and sum(map(max, filled)) <= room:
+            return columns
+    return 1
