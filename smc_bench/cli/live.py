@@ -58,7 +58,7 @@ class Live:
         if time.monotonic() - self.printed < self.every:
             return
         self.printed = time.monotonic()
-        running = [describe(w.cell, pool.store.folder(w.cell.folder)) for w in pool.workers]
+        running = [describe(cell, pool.store.folder(cell.folder)) for cell in pool.running]
         counts = f"[{len(pool.outcome.done)}/{len(self.cells)} cells"
         counts += f", {len(pool.outcome.failed)} failed" if pool.outcome.failed else ""
         self._print(f"{counts}, {self._eta(pool)}] " + " | ".join(running))
@@ -67,8 +67,8 @@ class Live:
         finished = set(pool.outcome.done) - (self.before or set())
         taken = float(sum(self.steps[key] for key in finished))
         left = sum(steps for key, steps in self.steps.items() if key not in pool.outcome.done)
-        for worker in pool.workers:
-            done = self._steps_done(worker.cell, pool.store.folder(worker.cell.folder))
+        for cell in pool.running:
+            done = self._steps_done(cell, pool.store.folder(cell.folder))
             taken, left = taken + done, left - int(done)
         elapsed = time.monotonic() - self.started
         if taken < 5:

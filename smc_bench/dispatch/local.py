@@ -76,6 +76,11 @@ class LocalPool:
         self._stopping = False
         self._tried: set[str] = set()
 
+    @property
+    def running(self) -> list[Cell]:
+        """Cells that a process has now."""
+        return [worker.cell for worker in self.workers if worker.cell is not None]
+
     def run(self, cells: dict[str, Cell]) -> Outcome:
         """Bring cells to a record, in order, as far as possible."""
         previous = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -131,7 +136,7 @@ class LocalPool:
 
     def _ready(self, count: int) -> list[Cell]:
         """The first cells that can start now; notes on the way what needs no start any more."""
-        ours = {cell.id for cell in self.waiting} | {w.cell.id for w in self.workers if w.cell}
+        ours = {cell.id for cell in (*self.waiting, *self.running)}
         ready: list[Cell] = []
         for cell in list(self.waiting):
             if len(ready) == count:
