@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smc_bench.dispatch.capacity import usable_cores
+from smc_bench.dispatch.capacity import fits, share, usable_cores
 from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.launch import worker_command, worker_environment
 from smc_bench.dispatch.worker_process import WorkerProcess, wait_for_any
@@ -122,11 +122,11 @@ class LocalPool:
         room = self.options.jobs - len(self.workers)
         if room < 1 or self._stopping:
             return
-        ready = self._ready(room)
+        ready, running = self._ready(room), len(self.workers)
         for cell in ready:
-            threads = self._threads(cell, len(ready))
+            threads = self._threads(cell, running, len(ready))
             taken = sum(worker.threads for worker in self.workers)
-            if taken and taken + threads > self.cores and not self.options.gpus:
+            if not self.options.gpus and not fits(self.cores, taken, threads):
                 break  # in order: what waits for more cores is not overtaken for ever
             self.waiting.remove(cell)
             self._start(cell, threads)
@@ -154,11 +154,10 @@ class LocalPool:
                 self.outcome.blocked[cell.id] = reason
         return ready
 
-    def _threads(self, cell: Cell, ready: int) -> int:
+    def _threads(self, cell: Cell, running: int, ready: int) -> int:
         """Threads of a cell that starts now: those it began with, else its share of the cores."""
         kept = (read_json(self._folder(cell).path / "execution.json") or {}).get("threads")
-        at_once = min(self.options.jobs, len(self.workers) + ready)
-        return int(kept or max(1, self.cores // max(1, at_once)))
+        return int(kept or share(self.cores, self.options.jobs, running, ready))
 
     def _not_ready(self, cell: Cell) -> str | None:
         """Empty if it can start, None to wait, else why it never will."""
