@@ -8,8 +8,9 @@ JOBS ?= 2
 KILLS ?= 200
 RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
+PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart test test-slurm test-faults lint types clean
+.PHONY: install dev quickstart test test-slurm test-faults bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -36,8 +37,13 @@ reproduce-table1: install
 reproduce-figure_schedules: install
 	$(RUN) schedules suites/figure_schedules.yaml
 
+# A teacher alone, then what temperature does to its answers.
+reproduce-figure_temperature: install
+	$(RUN) run suites/figure_temperature.yaml $(PROFILE_IS) $(WHERE) --only arm=dense --no-report
+	$(if $(SLURM),,$(RUN) temperatures suites/figure_temperature.yaml $(PROFILE_IS))
+
 reproduce-%: install
-	$(RUN) run suites/$*.yaml $(if $(PROFILE),--profile $(PROFILE)) $(WHERE)
+	$(RUN) run suites/$*.yaml $(PROFILE_IS) $(WHERE)
 
 lint: dev
 	$(VENV)/bin/ruff check .
@@ -54,13 +60,22 @@ test: dev
 	$(VENV)/bin/mypy
 	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest
 
-# A real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
+# Every fault on a real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
 test-slurm: dev
 	SMC_BENCH_TEST_SLURM=1 HF_HUB_OFFLINE=1 $(VENV)/bin/pytest tests/slurm
 
 # The long campaign: random kills of local runs.
 test-faults: install
 	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
+
+# Every ratio against its named alternative, into benchmarks/results/. About an hour on two idle
+# cores; tasks' rows from SMC_BENCH_DATA_ROOT.
+bench: install
+	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python benchmarks/fisher.py
+	$(VENV)/bin/python benchmarks/verbs.py
+	$(VENV)/bin/python benchmarks/workers.py
+	$(VENV)/bin/python benchmarks/inference.py
 
 clean:
 	rm -rf $(VENV)

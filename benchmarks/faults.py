@@ -3,8 +3,9 @@
     python benchmarks/faults.py --kills 200
 
 Each round runs one small suite (a teacher, students that need it, students that do not) to its end
-while workers, and now and then the runner itself, are killed with SIGKILL after random waits; the
-same command is started again until every cell is done. A round counts only if it was checked: every
+while workers, and now and then the runner itself, are killed with SIGKILL: at any time, a little
+after a checkpoint, or a little after the weights were saved and before the record was; the same
+command is started again until every cell is done. A round counts only if it was checked: every
 cell has one whole record, written once, whose hash is that of the saved weights and equals an
 undisturbed run's. The summary is JSON on standard output; exit 1 if anything was wrong.
 """
@@ -30,6 +31,9 @@ from typing import Any
 import psutil
 
 PROJECT = Path(__file__).resolve().parents[1]
+_FINISHING = "that has saved its weights"
+_TRAINING = "with a checkpoint"
+_LOOK_FOR_PHASE = 120.0  # seconds, against waiting for ever
 SUITE = """
 name: faults
 title: Faults
@@ -95,10 +99,24 @@ class Round:
         for path in self.results.glob("cells/*/*/attempts/[0-9]*.json"):
             lease = json.loads(path.read_text())
             if "ended" not in lease and _runs(lease):
-                saved = list(path.parents[1].glob(f"checkpoints/{path.stem}/step-*"))
-                where = "with a checkpoint" if saved else "before its first checkpoint"
-                found.append((int(lease["pid"]), f"worker {where}"))
+                found.append((int(lease["pid"]), f"worker {_phase(path.parents[1], path.stem)}"))
         return found
+
+    def in_phase(
+        self, phase: str, runner: subprocess.Popen[bytes], chance: random.Random
+    ) -> list[tuple[int, str]]:
+        """Wait for a worker in a phase, then a little; its process id, if it is still there.
+
+        On a slow machine kills at random times alone would nearly all hit workers that start up.
+        """
+        until = time.monotonic() + _LOOK_FOR_PHASE
+        while runner.poll() is None and time.monotonic() < until:
+            found = [worker for worker in self.workers() if worker[1].endswith(phase)]
+            if found:
+                time.sleep(chance.uniform(0.0, 0.05 if phase == _FINISHING else 0.5))
+                return [worker for worker in self.workers() if worker[0] == found[0][0]]
+            time.sleep(0.01)
+        return []
 
     def disturb(
         self, chance: random.Random, left: int, until: float, tally: Tally, longest: float
@@ -128,12 +146,16 @@ class Round:
         return True
 
     def _kill(self, runner: subprocess.Popen[bytes], chance: random.Random, tally: Tally) -> int:
-        workers = self.workers()
-        if chance.random() < 0.15:
+        draw = chance.random()
+        if draw < 0.12:
             runner.kill()
             runner.wait()
             tally.kills["runner"] += 1
             return 1
+        if draw < 0.4:
+            workers = self.workers()
+        else:
+            workers = self.in_phase(_TRAINING if draw < 0.7 else _FINISHING, runner, chance)
         if not workers:
             return 0
         pid, what = chance.choice(workers)
@@ -164,6 +186,8 @@ class Round:
             tally.wrong.append(f"{self.results}: cells or weights differ from an undisturbed run")
         for path in self.results.glob("cells/*/*/record.json"):
             folder, record = path.parent, json.loads(path.read_text())
+            if json.loads((folder / "cell.json").read_text()) != record["cell"]:
+                tally.wrong.append(f"{folder}: the record is of another cell")
             saved = (folder / "weights" / "model.safetensors").read_bytes()
             if hashlib.sha256(saved).hexdigest() != record["weights_sha256"]:
                 tally.wrong.append(f"{folder}: the weights are not the record's")
@@ -173,6 +197,13 @@ class Round:
             tally.cells += 1
             tally.attempts += len(leases)
             tally.resumed += record["attempt"] > 1
+
+
+def _phase(cell: Path, attempt: str) -> str:
+    if (cell / "partial" / attempt / "weights").exists():
+        return _FINISHING
+    saved = list(cell.glob(f"checkpoints/{attempt}/step-*"))
+    return _TRAINING if saved else "before its first checkpoint"
 
 
 def _runs(lease: dict[str, Any]) -> bool:
@@ -225,7 +256,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of a cell")
     parser.add_argument("--minutes", type=float, default=600.0, help="no kill after so long")
-    parser.add_argument("--longest", type=float, default=4.0, help="longest wait for a kill, s")
+    parser.add_argument("--longest", type=float, default=2.0, help="longest wait for a kill, s")
     given = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     chance, tally = random.Random(given.seed), Tally()

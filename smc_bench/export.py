@@ -49,7 +49,8 @@ def export_cell(
     temporary = target.absolute().with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(folder.path / "weights", temporary)
+        # Content alone: weights are written for their owner's eyes, an export is for others'.
+        shutil.copytree(folder.path / "weights", temporary, copy_function=shutil.copyfile)
         _check_weights(temporary / _WEIGHTS, record)
         checked = _onnx(temporary, cell, opset) if onnx else None
         _write_card(store, folder, record, temporary, checked)

@@ -14,6 +14,7 @@ VERBS = {
     "check": "smc_bench.cli.check:command",
     "plan": "smc_bench.cli.plan:command",
     "schedules": "smc_bench.cli.schedules:command",
+    "temperatures": "smc_bench.cli.temperatures:command",
     "cost": "smc_bench.cli.cost:command",
     "fetch": "smc_bench.cli.fetch:command",
     "run": "smc_bench.cli.run:command",

@@ -18,6 +18,7 @@ from smc_bench.dispatch.offline import missing
 from smc_bench.dispatch.slurm.options import from_command_line, merged, named_cluster
 from smc_bench.dispatch.slurm.states import Observation, observe
 from smc_bench.dispatch.slurm.submit import Report, Submitter
+from smc_bench.engine.recipe import Execution
 from smc_bench.errors import MissingDataError, SlurmError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
@@ -82,6 +83,7 @@ def run_on_slurm(
     plan: Plan,
     cells: dict[str, Cell],
     request: SlurmRequest,
+    execution: Execution,
     *,
     retry: bool,
     force: bool,
@@ -98,12 +100,15 @@ def run_on_slurm(
     plugins = tuple(
         word for path in session.include for word in ("--include", str(path.absolute()))
     )
-    execution = plan.loaded.suite.execution
     submitter = Submitter(session.store, session.roots, execution, options, steps, plugins)
     report, seen = submitter.submit(cells, retry=retry, force=force)
     _tell(report, seen, cells)
     if request.wait:
-        return _follow(session, submitter, cells)
+        try:
+            return _follow(session, submitter, cells)
+        except KeyboardInterrupt:
+            say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
+            return 130
     everything_done = all(state.word == "done" for state in seen.states.values())
     if everything_done and not report.submitted:
         return 0

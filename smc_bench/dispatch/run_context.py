@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from smc_bench.dispatch.tracking import Trackers
 from smc_bench.engine.context import Progress
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
@@ -53,7 +54,9 @@ class FolderContext:
     def _open(self) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True)
-        self._log = (self.folder.path / "train.jsonl").open("a", encoding="utf-8")
+        folder = self.folder.path
+        self.trackers = Trackers(self.execution.trackers, self.cell, folder, folder.parents[2])
+        self._log = (folder / "train.jsonl").open("a", encoding="utf-8")
 
     def rows(self, split: str) -> Sequence[dict[str, Any]]:
         """Rows of a split, if they are still those that the cell was planned with."""
@@ -133,6 +136,8 @@ class FolderContext:
         line = {**asdict(now), "attempt": self.attempt, "time": round(time.time(), 3)}
         self._log.write(json.dumps({k: v for k, v in line.items() if v is not None}) + "\n")
         self._log.flush()
+        if now.phase == "train":
+            self.trackers.log(line, now.step)
 
     def should_stop(self) -> bool:
         """Whether a signal, a lost parent or a newer attempt asks this one to stop."""

@@ -211,12 +211,21 @@ class Recipe(Strict):
         return self.distillation is not None or self.train.start_from == "teacher"
 
 
+TrackerName = Literal["wandb", "trackio", "tensorboard", "mlflow"]
+
+
 class Execution(Strict):
     """How a cell is run, without effect on what it measures beyond the last bits.
 
     The first attempt fixes these for a cell; later attempts keep them, so that a resumed cell is
     bit-equal to one that was not interrupted.
+
+    Attributes:
+        micro_batch: Rows of one forward pass; the effective batch is the recipe's.
+        checkpoint_every: Wall time between two checkpoints.
+        trackers: Where each cell is logged as well as in its folder; those of the newest attempt.
     """
 
     micro_batch: int | None = Field(None, ge=1)
     checkpoint_every: ClockTime = "600s"
+    trackers: tuple[TrackerName, ...] = ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def _export(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         if opset >= OPSET:
+            # It warns of operators of packages that no model here uses (torchvision).
+            logging.getLogger("torch.onnx._internal.exporter._registration").setLevel("ERROR")
             free = dict.fromkeys(range(len(sizes)), torch.export.Dim.DYNAMIC)
             program = torch.onnx.export(
                 wrapped,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from scipy import special
 
-from smc_bench.report.footnotes import partial
+from smc_bench.report.footnotes import SEEN, partial
 from smc_bench.report.methods import Method
 from smc_bench.report.reported import MODELS, TASKS, Number, Reported
 from smc_bench.report.results import Results
@@ -24,10 +24,6 @@ MARGIN = 0.5
 
 # Sparsities are published with three digits.
 _SAME_SPARSITY = 0.001
-
-# Model card of sentence-transformers/all-MiniLM-L6-v2, "Training data": SNLI and MultiNLI, Quora
-# duplicate questions, SQuAD (and others that are no task here).
-SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad"})}
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,27 @@ _COLUMNS = ["task", "arm", "sparsity", "ours", "published", "method", "outcome"]
 
 
 def markdown(results: Results, answers: Sequence[Answer]) -> str:
-    """A row for each comparison, then which arms have no published counterpart."""
+    """A row for each comparison, reasons as notes, then arms without a published counterpart."""
     lines = ["## Against published numbers", ""]
+    # The same reason stands for many rows: said once, and numbered.
+    reasons = dict.fromkeys(reason for reason in map(_reason, answers) if reason)
+    notes = {reason: number for number, reason in enumerate(reasons, start=1)}
     if answers:
-        table = pd.DataFrame([_row(results, answer) for answer in answers], columns=_COLUMNS)
+        rows = [_row(results, answer, notes) for answer in answers]
+        table = pd.DataFrame(rows, columns=_COLUMNS)
         lines += [table.to_markdown(index=False, disable_numparse=True), ""]
+    lines += [f"- [{number}] {reason}." for reason, number in notes.items()]
     for (task, arm), levels in _alone(results, answers).items():
         lines.append(f"- {task}: no published number is known for {arm} at {', '.join(levels)}.")
     return "\n".join(lines) + "\n"
 
 
-def _row(results: Results, answer: Answer) -> list[str]:
+def _reason(answer: Answer) -> str:
+    """Why a row says nothing of the published number; empty where it does."""
+    return answer.detail if answer.word in ("not comparable", "unknown") else ""
+
+
+def _row(results: Results, answer: Answer, notes: dict[str, int]) -> list[str]:
     entry = answer.entry
     at = AT[entry.compare_at].split(" (")[0]
     return [
@@ -35,8 +45,14 @@ def _row(results: Results, answer: Answer) -> list[str]:
         f"{answer.ours.mean:.2f}",
         "" if answer.theirs is None else _number(answer.theirs),
         f"{answer.method.method} ({answer.method.paper})",
-        f"**{answer.word}**{' ' if answer.word == 'off' else ': '}{answer.detail}",
+        _outcome(answer, notes),
     ]
+
+
+def _outcome(answer: Answer, notes: dict[str, int]) -> str:
+    if _reason(answer):
+        return f"**{answer.word}** [{notes[answer.detail]}]"
+    return f"**{answer.word}**{' ' if answer.word == 'off' else ': '}{answer.detail}"
 
 
 def _number(number: Number) -> str:

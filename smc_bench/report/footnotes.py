@@ -14,6 +14,10 @@ from smc_bench.tasks.specs import SPECS
 # SMC-Bench's own last event leaves up to 0.7 % of the target out: that much is worth a word.
 _OFF_TARGET = 0.003
 
+# Model card of sentence-transformers/all-MiniLM-L6-v2, "Training data": SNLI and MultiNLI, Quora
+# duplicate questions, SQuAD (and others that are no task here). QNLI is made from SQuAD.
+SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad", "qnli"})}
+
 
 def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
@@ -45,9 +49,13 @@ def partial(plan: Plan) -> dict[str, list[str]]:
 
 
 def _of_plan(plan: Plan) -> list[str]:
-    found = [plan.loaded.note] if plan.loaded.note else []
+    found = [plan.loaded.note.strip()] if plan.loaded.note else []
     for task, reasons in partial(plan).items():
         found += [f"{task} is partial: {reason}." for reason in reasons]
+    model = plan.loaded.suite.model
+    for settings, task in labels(plan).items():
+        if settings.name in SEEN.get(model, ()):
+            found.append(f"{task}: {model} saw this task's training pairs in pretraining.")
     return found
 
 

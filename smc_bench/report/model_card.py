@@ -221,7 +221,8 @@ def _provenance(record: Record, cell: Cell) -> Iterator[str]:
         "Cell": f"`{cell.id}`, finished {record.finished}",
         "Code": f"smc-bench at commit `{origin.get('git_commit') or 'unknown'}`{dirty}",
         "Packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
-        "Device": f"{record.device}, {record.threads} threads",
+        "Device": f"{record.device} ({origin.get('processor') or 'processor unknown'}), "
+        f"{record.threads} threads",
         "Pins": ", ".join(f"{name} `{pin}`" for name, pin in pins.items()),
         "SHA-256 of model.safetensors": f"`{record.weights_sha256}`",
     }

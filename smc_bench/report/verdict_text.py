@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from smc_bench.report.footnotes import mixing
 from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
 from smc_bench.report.tables import AT
@@ -29,6 +30,8 @@ def markdown(results: Results, verdicts: list[Verdict]) -> str:
         columns=["claim", "compared", "verdict", "comparisons"],
     )
     lines += [overview.to_markdown(index=False, disable_numparse=True), ""]
+    notes = mixing(results.data)
+    lines += [*(f"- {note}" for note in notes), ""] if notes else []
     for verdict in verdicts:
         lines += _section(verdict)
     return "\n".join(lines) + "\n"

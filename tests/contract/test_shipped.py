@@ -35,6 +35,19 @@ def test_every_suite_expands_under_every_profile(path: Path) -> None:
         assert all(isinstance(cell.recipe, Recipe) for cell in plan.cells.values())
 
 
+def test_laptop_profiles_have_common_teachers() -> None:
+    """One dense cell a task: a study grows in slices, and no suite trains another's teacher."""
+    shared = ["ablation_embeddings", "ablation_schedule", "ablation_temperature", "glue", "table2"]
+    shared += ["one_shot", "obert_against_gmp", "first_experiments", "figure_temperature"]
+    teachers: dict[str, set[str]] = {}
+    for name in shared:
+        plan = expand(load_suite(FOLDER / f"{name}.yaml", "laptop"), NoPins())
+        for entry in plan.entries:
+            if entry.arm == "dense":
+                teachers.setdefault(entry.cell.task.name, set()).add(entry.cell.id)
+    assert {task: len(ids) for task, ids in teachers.items()} == dict.fromkeys(teachers, 1)
+
+
 @pytest.mark.parametrize("name", all_names())
 def test_every_task_has_an_implementation(name: str) -> None:
     assert get_task(name).spec.name == name

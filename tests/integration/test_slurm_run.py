@@ -7,9 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from smc_bench.cli import slurm
+from smc_bench.cli.main import cli
 from tests.helpers.fake_slurm import FakeSlurm
 
 
@@ -83,3 +87,22 @@ def test_wait_ends_when_slurm_refuses_everything(
     done = smc("run", *where, "--slurm", "--wait", code=1)
     assert "refused by SLURM: sbatch refused 1 jobs: QOSMaxSubmitJobPerUserLimit" in done.stderr
     assert "0 of 3 cells done" in done.stderr
+
+
+def test_who_stops_following_leaves_the_jobs_in_the_queue(
+    suite_file: Path,
+    mirror: Path,
+    tmp_path: Path,
+    fake_slurm: FakeSlurm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ctrl_c(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(sleep=ctrl_c))
+    where = [str(suite_file), "--results", str(tmp_path / "results"), "--data-root", str(mirror)]
+    done = CliRunner().invoke(cli, ["run", *where, "--slurm", "--wait", "--no-report"])
+    assert done.exit_code == 130
+    assert "[0/3 cells, 3 pending]" in done.output
+    assert "the jobs go on" in done.output
+    assert {job["state"] for job in fake_slurm.state.jobs.values()} == {"PENDING"}

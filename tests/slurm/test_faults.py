@@ -19,7 +19,7 @@ import pytest
 from smc_bench.store.store import CellFolder
 from tests.slurm.conftest import Bench, Cluster, check_record, uninterrupted, wait_for
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3000)]
 
 PLAIN = ("--only", "arm=plain")
 
@@ -43,48 +43,65 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_kill_time_limit_requeue_preemption_and_cancel_at_once(
+def test_kill_requeue_preemption_and_cancel_at_once(
     long_cells: Bench, cluster: Cluster, tmp_path: Path
 ) -> None:
     bench = long_cells
-    # Two nodes of two cores: four run, two wait. One alone gets a limit that it will meet.
-    limit = ("--time", "2min", "--signal-before", "40s")
-    bench.smc("run", "--slurm", *PLAIN, "--only", "seed=2", *limit)
+    bench.settings[0] = "seeds=[1,2,3,4,5]"
+    # Two nodes of two cores: four run, one waits until one of them has gone.
     bench.smc("run", "--slurm", *PLAIN)
-    killed, limited, requeued, preempted, cancelled, healthy = (
-        bench.cell(f"*-s{seed}-*") for seed in range(1, 7)
+    killed, requeued, preempted, healthy, cancelled = (
+        bench.cell(f"*-s{seed}-*") for seed in range(1, 6)
     )
-    pids = {cell: bench.freeze(cell) for cell in (killed, limited, requeued, preempted)}
-    before = signals(bench, limited)
+    pids = {cell: bench.freeze(cell) for cell in (killed, requeued, preempted, healthy)}
     assert cluster.state(bench.job_of(cancelled)) == "PENDING"
     cluster.ask("scancel", bench.job_of(cancelled))
+    os.kill(pids[healthy], signal.SIGCONT)
     os.kill(pids[killed], signal.SIGKILL)
     cluster.ask("scontrol", "requeue", bench.job_of(requeued))
     cluster.ask("scancel", "--signal", "USR2", bench.job_of(preempted))
     os.kill(pids[preempted], signal.SIGCONT)
-    # The limit's signal comes when SLURM sends it; only then may the cell go on.
-    wait_for("the limit's signal", lambda: signals(bench, limited) > before)
-    os.kill(pids[limited], signal.SIGCONT)
-    bench.wait_done(limited, requeued, preempted, healthy)
+    bench.wait_done(requeued, preempted, healthy)
     bench.wait_idle(cluster)
     words = bench.states()
-    by_name = {c.path.name.rsplit("-", 1)[1]: c for c in (killed, cancelled)}
     assert words[killed.path.name.rsplit("-", 1)[1]] == "failed"
     failure = killed.failure()
     assert failure is not None
     assert failure.type == "killed"
     assert words[cancelled.path.name.rsplit("-", 1)[1]] == "lost"
-    assert sum(word == "done" for word in words.values()) == 4
+    assert sum(word == "done" for word in words.values()) == 3
     said = bench.smc("run", "--slurm", *PLAIN)
     assert "2 submitted now" in said
-    assert {cell for job in bench.jobs()[-2:] for cell in job["cells"]} == set(by_name)
+    left = {cell.path.name.rsplit("-", 1)[1] for cell in (killed, cancelled)}
+    assert {cell for job in bench.jobs()[-2:] for cell in job["cells"]} == left
     bench.wait_done(killed, cancelled)
     attempts = {cell: check_record(cell)["attempt"] for cell in bench.cells("*0.5*")}
     assert attempts[killed] == attempts[requeued] == attempts[preempted] == 2
-    assert attempts[limited] >= 2
     assert attempts[cancelled] == attempts[healthy] == 1
     assert "0 submitted now" in bench.smc("run", "--slurm", *PLAIN)
     check_equal(bench, tmp_path)
+
+
+@pytest.mark.slurm_long
+def test_a_time_limit_is_met_and_the_cell_goes_on(
+    long_cells: Bench, cluster: Cluster, tmp_path: Path
+) -> None:
+    bench = long_cells
+    bench.settings[0] = "seeds=[1]"
+    bench.smc("run", "--slurm", *PLAIN, "--time", "3min", "--signal-before", "40s")
+    cell = bench.cell("*-s1-*")
+    pid = bench.freeze(cell)
+    before = signals(bench, cell)
+    # The limit's signal comes when SLURM sends it; only then may the cell go on.
+    wait_for("the limit's signal", lambda: signals(bench, cell) > before)
+    os.kill(pid, signal.SIGCONT)
+    bench.wait_done(cell)
+    bench.wait_idle(cluster)
+    assert check_record(cell)["attempt"] >= 2
+    first = json.loads(cell.attempt_file(1).read_text())
+    assert first["how"] == "interrupted"
+    assert "0 submitted now" in bench.smc("run", "--slurm", *PLAIN)
+    check_equal(bench, tmp_path, "seed=1")
 
 
 def test_a_killed_node_and_the_cell_runs_on_the_other(
@@ -105,6 +122,7 @@ def test_a_killed_node_and_the_cell_runs_on_the_other(
     check_equal(bench, tmp_path, "seed=1")
 
 
+@pytest.mark.slurm_long
 def test_a_slurmd_dies_while_its_job_lives(
     long_cells: Bench, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -128,24 +146,30 @@ def test_a_slurmd_dies_while_its_job_lives(
     check_equal(bench, tmp_path, "seed=1")
 
 
+@pytest.mark.slurm_long
 def test_over_memory_is_typed_and_retried_with_half_the_micro_batch(
     bench: Bench, cluster: Cluster
 ) -> None:
-    only = (*PLAIN, "--only", "seed=1", "--only", "sparsity=0.5")
-    bench.smc("run", "--slurm", *only, "--mem", "100MB")
-    cell = bench.cell("*-s1-*")
+    text = bench.suite.read_text()
+    little = "slurm: {overrides: [{where: [sparsity=0.5, arm=plain], mem: 100MB}], "
+    bench.suite.write_text(text.replace("slurm: {", little))
+    only = (*PLAIN, "--only", "seed=1", "--only", "sparsity=0.5", "--only", "sparsity=0.6")
+    bench.smc("run", "--slurm", *only)
+    cell, other = bench.cell("*0.5-s1-*"), bench.cell("*0.6-s1-*")
     bench.wait_idle(cluster)
+    assert check_record(other)["attempt"] == 1
     assert "out_of_memory: SLURM killed job" in bench.smc("status")
     said = bench.smc("run", "--slurm", *only, ok=False)
     assert "0 submitted now" in said
     assert "--retry" in said
-    bench.smc("run", "--slurm", *only, "--retry")
+    assert "1 submitted now" in bench.smc("run", "--slurm", *only, "--retry", "--mem", "1GB")
     bench.wait_done(cell)
     halved = check_record(cell)["execution"]["micro_batch_halved"]
     assert [(note["from"], note["to"]) for note in halved] == [(8, 4)]
 
 
-def test_a_teacher_that_is_killed_or_fails(bench: Bench, cluster: Cluster) -> None:
+@pytest.mark.slurm_long
+def test_a_teacher_that_is_killed_or_fails(bench: Bench, cluster: Cluster, tmp_path: Path) -> None:
     text = bench.suite.read_text()
     short, longer = "dense: {train: {duration: 3ep}", "dense: {train: {duration: 800it}"
     bench.suite.write_text(text.replace(short, longer))
@@ -158,6 +182,9 @@ def test_a_teacher_that_is_killed_or_fails(bench: Bench, cluster: Cluster) -> No
     assert "2 submitted now" in bench.smc("run", "--slurm", *only)
     bench.wait_done(teacher, student)
     assert [check_record(cell)["attempt"] for cell in (teacher, student)] == [2, 1]
+    expected = uninterrupted(bench, tmp_path, "arm=guided", "seed=1", "sparsity=0.7")
+    assert len(expected) == 2
+    assert expected == {c.path.name: check_record(c)["weights_sha256"] for c in bench.cells()}
 
     bench.suite.write_text(text.replace("peak: 1e-2", "peak: 1.0e+30"))
     bench.results = bench.results.with_name("failing")
@@ -170,6 +197,7 @@ def test_a_teacher_that_is_killed_or_fails(bench: Bench, cluster: Cluster) -> No
     assert f"its teacher {teacher.path.name.rsplit('-', 1)[1]} failed" in said
 
 
+@pytest.mark.slurm_long
 def test_a_full_results_disk(long_cells: Bench, cluster: Cluster, tmp_path: Path) -> None:
     bench = long_cells
     two = (*PLAIN, "--only", "seed=1", "--only", "seed=2")

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.slurm.conftest import PROJECT, Bench, Cluster, check_record
+from tests.slurm.conftest import PATIENCE, PROJECT, Bench, Cluster, check_record
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3000)]
 
 BROKEN = "arms:\n  broken: {recipe: smc, lr_schedule: {peak: 1.0e+30}}\n"
 
@@ -22,7 +22,7 @@ def test_two_runners_at_once_and_a_cell_that_raises(bench: Bench, cluster: Clust
         subprocess.Popen(bench.words("run", "--slurm", *only), cwd=PROJECT, stderr=subprocess.PIPE)
         for _ in range(2)
     )
-    said = [process.communicate(timeout=120)[1].decode() for process in (one, two)]
+    said = [process.communicate(timeout=PATIENCE)[1].decode() for process in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), said
     jobs = bench.jobs()
     given = [cell for job in jobs for cell in job["cells"]]

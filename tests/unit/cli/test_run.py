@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from smc_bench.cli import run
+from smc_bench.engine.recipe import Execution
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE, with_value
 
@@ -31,3 +32,16 @@ def test_emulated_bf16_is_said_before_it_costs_hours(
     monkeypatch.setattr(run, "processor_flags", lambda: frozenset(flags))
     run._warn_of_slow_bf16({cell.id: cell})
     assert ("train.precision=fp32" in capsys.readouterr().err) == warned
+
+
+def test_trackers_come_from_the_command_line_or_else_the_suite(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "wandb" else 1)
+    suite = Execution(micro_batch=3, trackers=("trackio",))
+    assert run._with_trackers(suite, ()) == suite
+    chosen = run._with_trackers(suite, ("wandb", "mlflow"))
+    assert chosen == Execution(micro_batch=3, trackers=("wandb", "mlflow"))
+    said = capsys.readouterr().err
+    assert "tracker wandb is not installed here: pip install 'smc-bench[wandb]'" in said
+    assert "mlflow" not in said

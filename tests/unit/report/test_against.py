@@ -146,3 +146,16 @@ def test_curves_are_drawn_for_the_published_model_only(tmp_path: Path) -> None:
     assert "digitised" in curves["GMP"].label
     small = results_of(suite_file(tmp_path / "b", **settings), tmp_path / "s", lambda entry: None)
     assert published_curves(small.plan, REPORTED) == []
+
+
+def test_a_reason_is_said_once_and_numbered(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, tasks="squad", model="google-bert/bert-base-uncased", seeds="1")
+    results = results_of(suite, tmp_path / "r", lambda entry: [0.8] * 50)
+    found = against_reported(results, REPORTED, METHODS)
+    text = against_text.markdown(results, found)
+    unknown = next(answer for answer in found if answer.word == "unknown")
+    (line,) = [line for line in text.splitlines() if unknown.detail in line]
+    number = line[2 : line.index("]") + 1]
+    rows = [row for row in text.splitlines() if row.startswith("|") and number in row]
+    assert len(rows) == sum(answer.detail == unknown.detail for answer in found)
+    assert all("| 80.00  |             |" in row for row in rows)

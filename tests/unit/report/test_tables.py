@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smc_bench.errors import StoreError
-from smc_bench.report import tables
+from smc_bench.report import footnotes, tables
 from smc_bench.report.compare import Place
 from smc_bench.report.results import Results
 from smc_bench.store.store import Store
@@ -91,6 +91,13 @@ def test_mixed_records_are_named_under_the_table(tmp_path: Path) -> None:
     assert "Mixes revisions of the data or weights of sst2." in found
 
 
+def test_a_limit_above_what_there_is_makes_no_data_partial(tmp_path: Path) -> None:
+    tasks = "{name: mrpc}, {name: sst2}"
+    suite = suite_file(tmp_path, tasks=tasks, more="recipe: {train: {rows: 4000}}")
+    found = footnotes.partial(results_of(suite, tmp_path / "r", lambda entry: None).plan)
+    assert found == {"mrpc": [], "sst2": ["at most 4000 train rows"]}
+
+
 def test_sparsity_that_came_out_otherwise_is_said(tmp_path: Path) -> None:
     """As with soft movement, whose sparsity is an outcome; the others are silent."""
     suite = suite_file(tmp_path, seeds="1")
@@ -143,3 +150,10 @@ def test_configurations_of_one_task_stay_apart(tmp_path: Path) -> None:
     found = tables.markdown(results_of(suite, tmp_path / "r", make))
     assert "**race-middle**, accuracy in %: dense 0.00" in found
     assert "**race-high**, accuracy in %: dense 100.00" in found
+
+
+def test_a_task_that_the_model_saw_in_pretraining_is_named(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, tasks="qnli, sst2")
+    found = tables.markdown(results_of(suite, tmp_path / "r", lambda entry: [1.0, 0.0]))
+    assert "qnli: minilm-l6 saw this task's training pairs in pretraining." in found
+    assert "sst2: minilm-l6 saw" not in found

@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from smc_bench.cli.main import cli
 from smc_bench.report import verdict_text
+from smc_bench.report.results import Results
 from smc_bench.report.verdicts import Verdict, judge
+from smc_bench.store.store import Store
 from smc_bench.suite.claims import Claim
-from tests.helpers.records import finished, results_of, skilled, suite_file
+from tests.helpers.records import finished, results_of, skilled, suite_file, write_cell
 
 PRESENT = {"dense": 0.92, "good": 0.88, "bad": 0.78}
 ABSENT = {"dense": 0.92, "good": 0.85, "bad": 0.85}
@@ -188,3 +190,15 @@ def test_a_report_holds_verdicts_and_published_numbers_where_there_are_any(tmp_p
     folder = tmp_path / "r" / "reports" / "made_up" / "paper"
     assert "**supported**" in (folder / "verdicts.md").read_text()
     assert "**unknown**" in (folder / "against.md").read_text()
+
+
+def test_mixed_records_are_named_above_the_verdicts(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    made = skilled({"dense": 0.9, "good": 0.8, "bad": 0.7})
+    plan, store = finished(suite, tmp_path / "r", made), Store(tmp_path / "r")
+    entry = plan.entries[1]
+    other = {"git_commit": "b" * 40, "git_dirty": False, "packages": {}, "pins": {}}
+    write_cell(store, entry, made(entry) or [], provenance=other)
+    results = Results.of(plan, store)
+    text = verdict_text.markdown(results, judge({"it": claim()}, results))
+    assert "- Mixes records of 2 git commits: aaaaaaaaaaaa (6), bbbbbbbbbbbb (1)." in text

@@ -65,9 +65,9 @@ def test_an_override_that_chooses_nothing_is_an_error(session: Session) -> None:
         merged(plan, SlurmSection(), SlurmSection())
 
 
-def test_several_gpus_are_refused_for_now(plan: Plan) -> None:
-    with pytest.raises(SuiteError, match="one GPU"):
-        merged(plan, SlurmSection(gpus=2), SlurmSection())
+def test_several_gpus_are_given_to_every_cell(plan: Plan) -> None:
+    options = merged(plan, SlurmSection(gpus=2), SlurmSection())
+    assert {settings.gpus for settings in options.settings.values()} == {2}
 
 
 def test_wrong_options_name_the_option() -> None:

@@ -1,0 +1,228 @@
+"""One contestant of ``training.py`` in a process of its own: some steps of training, timed.
+
+Prints JSON: wall seconds of each counted step, CPU seconds a step, peak memory, tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.data import SequentialSampler
+from transformers import (
+    BertConfig,
+    DataCollatorForMultipleChoice,
+    DataCollatorWithPadding,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers import Trainer as TheirTrainer
+
+from smc_bench.engine.context import Progress
+from smc_bench.engine.feed import Feed
+from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.sparsity_schedule import build_timeline
+from smc_bench.engine.train import Trainer
+from smc_bench.models.load import _AUTO, load_model, load_tokenizer
+from smc_bench.sources import rows, weights
+from smc_bench.sources.lock import Lock
+from smc_bench.sources.roots import Roots
+from smc_bench.tasks.base import Encoding, Feature
+from smc_bench.tasks.registry import get_task
+
+WARM = 2
+LENGTH = {"sst2": 128, "commonsense_qa": 128, "squad": 384}
+SPLIT = {"squad": "train_partial"}
+
+
+class Clock:
+    """Wall and CPU time at the end of each step."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[float, float]] = []
+
+    def mark(self) -> None:
+        """Note a step's end."""
+        self.marks.append((time.perf_counter(), time.process_time()))
+
+    def results(self) -> dict[str, Any]:
+        """Seconds of the steps after the warm ones."""
+        marks = self.marks[WARM - 1 :]
+        wall = [b[0] - a[0] for a, b in itertools.pairwise(marks)]
+        return {"s": wall, "cpu s": (marks[-1][1] - marks[0][1]) / len(wall)}
+
+
+def material(task: str, count: int) -> tuple[Path, list[Feature], Any]:
+    """Model folder, features of the first rows, tokenizer."""
+    roots = Roots.from_environment()
+    lock = Lock.load(roots.cache / "benchmarks-lock.json")
+    reference = weights.ModelRef.parse("minilm-l6")
+    folder = weights.folder(reference, weights.fetch(reference, roots, lock), roots)
+    spec = get_task(task).spec
+    split = SPLIT.get(task, "train")
+    pin = rows.fetch(spec, spec.config, split, roots, lock)
+    data = rows.load(spec, spec.config, split, pin, roots)[:count]
+    tokenizer = load_tokenizer(folder)
+    encoding = Encoding(LENGTH[task], 128 if task == "squad" else 0)
+    return folder, get_task(task).features(data, tokenizer, encoding, train=True), tokenizer
+
+
+def model_of(size: str, folder: Path, task: str) -> Any:
+    """MiniLM with its weights, or a BERT-base with random ones."""
+    head, labels = get_task(task).head, get_task(task).spec.labels
+    if size == "minilm":
+        return load_model(folder, head, labels, seed=0)
+    torch.manual_seed(0)
+    return _AUTO[head].from_config(BertConfig(num_labels=labels))
+
+
+class Silent:
+    """A run context that only keeps time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.execution = clock, Execution(checkpoint_every="10h")
+
+    def newest_checkpoint(self) -> None:
+        """There is none."""
+
+    def progress(self, now: Progress) -> None:
+        """A step has ended."""
+        self.clock.mark()
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+def ours(model: Any, features: list[Feature], batch: int, precision: str, head: Any) -> Clock:
+    """The engine's own loop on unpadded batches; the features' order is kept."""
+    clock = Clock()
+    recipe = Recipe.model_validate(
+        {
+            "lr_schedule": {"kind": "constant", "peak": 1e-6},
+            "train": {"duration": "1ep", "batch": batch, "precision": precision, "clip": 1.0},
+        }
+    )
+    accelerator = Accelerator(cpu=True, mixed_precision={"fp32": "no"}.get(precision, precision))
+    feed = Feed(model, head, 0, accelerator.autocast, "none")
+    timeline = build_timeline(recipe, 0.0, len(features))
+    context: Any = Silent(clock)
+    trainer = Trainer(
+        feed, features, recipe, timeline, seed=0, accelerator=accelerator, context=context
+    )
+    trainer.batches = [list(range(at, at + batch)) for at in range(0, len(features), batch)]  # type: ignore[assignment]
+    trainer.run()
+    return clock
+
+
+def theirs(
+    model: Any, features: list[Feature], batch: int, precision: str, tokenizer: Any, head: Any
+) -> Clock:
+    """Transformers' Trainer: dynamic padding, fused AdamW, clipping at 1, no logs, no saves."""
+    clock = Clock()
+
+    class Ends(TrainerCallback):
+        def on_step_end(self, *args: Any, **rest: Any) -> None:
+            clock.mark()
+
+    class InOrder(TheirTrainer):
+        def _get_train_sampler(self, *args: Any, **rest: Any) -> Any:
+            return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+    choices = head == "multiple_choice"
+    collator = DataCollatorForMultipleChoice if choices else DataCollatorWithPadding
+    names = {"label": "labels", "start": "start_positions", "end": "end_positions"}
+    data = [
+        {names.get(key, key): value for key, value in one.items() if key != "example"}
+        | {"attention_mask": _ones(one["input_ids"])}
+        for one in features
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainingArguments(
+            folder,
+            per_device_train_batch_size=batch,
+            num_train_epochs=1,
+            learning_rate=1e-6,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            bf16=precision == "bf16",
+            remove_unused_columns=False,
+        )
+        InOrder(
+            model=model,
+            args=settings,
+            train_dataset=data,  # type: ignore[arg-type]
+            data_collator=collator(tokenizer),
+            callbacks=[Ends()],
+        ).train()
+    return clock
+
+
+def _ones(ids: list[Any]) -> list[Any]:
+    return [_ones(i) for i in ids] if isinstance(ids[0], list) else [1] * len(ids)
+
+
+def tokens(features: list[Feature]) -> int:
+    """Real tokens, of all choices."""
+    return sum(len(np.hstack(feature["input_ids"])) for feature in features)
+
+
+def gemm(seconds: float = 3.0) -> float:
+    """The best rate of a large bf16 matrix product here, FLOP/s."""
+    size = 2048
+    a, b = (torch.randn(size, size).bfloat16() for _ in range(2))
+    best, until = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        a @ b
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best
+
+
+def main() -> None:
+    """Run what the arguments say: contestant, precision, size, task, batch, steps."""
+    who, precision, size, task, batch, steps = (*sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6]))
+    if who == "gemm":
+        print(json.dumps({"bf16 FLOP/s": gemm()}))
+        return
+    count = batch * (steps + WARM)
+    folder, features, tokenizer = material(task, 2 * count)
+    features = features[:count]
+    model = model_of(size, folder, task).train()
+    head = get_task(task).head
+    if who == "ours":
+        clock = ours(model, features, batch, precision, head)
+    else:
+        clock = theirs(model, features, batch, precision, tokenizer, head)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    counted = features[WARM * batch :]
+    linear = sum(
+        m.weight.numel() for m in model.base_model.encoder.modules() if isinstance(m, nn.Linear)
+    )
+    about = {
+        "peak GB": peak,
+        "tokens a step": tokens(counted) / steps,
+        # Forward and twice that backward; 2 FLOPs a weight; attention left out.
+        "FLOP a step": 6 * linear * tokens(counted) / steps,
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(clock.results() | about))
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        main()
