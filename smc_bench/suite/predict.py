@@ -92,6 +92,7 @@ class Predictor:
         self.timings = list(timings)
         self._by_shape: dict[tuple[Shape, int], list[Timing]] = {}
         self._weights: dict[str, int] = {}
+        self._nearest: dict[tuple[Shape, int], Timing] = {}
         self._known: dict[tuple[str, int], Predicted | None] = {}
         for timing in self.timings:
             key = (shape_of(timing.cell), timing.threads)
@@ -114,8 +115,12 @@ class Predictor:
         return self._scaled(cell, threads)
 
     def _scaled(self, cell: Cell, threads: int) -> Predicted | None:
-        nearest = min(self.timings, key=lambda t: self._distance(t, cell, threads), default=None)
-        if nearest is None or self._distance(nearest, cell, threads)[0] == math.inf:
+        # Cells of one shape have the same nearest timing: looked for once.
+        key = (shape_of(cell), threads)
+        if key not in self._nearest:
+            self._nearest[key] = min(self.timings, key=lambda t: self._distance(t, cell, threads))
+        nearest = self._nearest[key]
+        if self._distance(nearest, cell, threads)[0] == math.inf:
             return None
         ratio = self._ratio(nearest, cell) * nearest.threads / threads
         rate = nearest.train / steps_of(nearest.cell)
