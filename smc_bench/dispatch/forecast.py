@@ -163,12 +163,15 @@ class Forecast:
                 known[key] = {"predicted": round(predicted, 1), "measured": round(measured, 1)}
         if not known:
             return None
-        errors = [cell["predicted"] / max(0.1, cell["measured"]) - 1.0 for cell in known.values()]
+        errors: list[float] = [
+            cell["predicted"] / max(0.1, cell["measured"]) - 1.0 for cell in known.values()
+        ]
+        largest = max(errors, key=abs)
         found: dict[str, Any] = {
             "time": now(),
             "cells": known,
             "median_error": round(statistics.median(map(abs, errors)), 4),
-            "largest_error": round(max(errors, key=_size), 4),
+            "largest_error": round(largest, 4),
         }
         if self._first is not None and whole:
             before, left = self._first
@@ -176,10 +179,6 @@ class Forecast:
             found |= {"predicted": round(left, 1), "measured": round(measured, 1)}
             found["after"] = round(before, 1)
         return found
-
-
-def _size(error: float) -> float:
-    return abs(error)
 
 
 def in_words(result: dict[str, Any]) -> str:
