@@ -84,21 +84,35 @@ def shape_of(cell: Cell) -> Shape:
     )
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Timings of one shape and number of threads: seconds a step, and around training."""
+
+    example: Cell
+    rate: float
+    around: float
+
+    @classmethod
+    def of(cls, same: list[Timing]) -> _Group:
+        rate = sum(t.train for t in same) / sum(steps_of(t.cell) for t in same)
+        around = [t.around for t in same if t.around is not None]
+        return cls(same[0].cell, rate, sum(around) / len(around) if around else 0.0)
+
+
 class Predictor:
     """Predicts cells from timings; see the module's text for how."""
 
     def __init__(self, timings: Iterable[Timing]) -> None:
         """Sort timings by shape."""
         self.timings = list(timings)
-        self._by_shape: dict[tuple[Shape, int], list[Timing]] = {}
         self._weights: dict[str, int] = {}
-        self._nearest: dict[tuple[Shape, int], Timing] = {}
         self._known: dict[tuple[str, int], Predicted | None] = {}
+        by_shape: dict[tuple[Shape, int], list[Timing]] = {}
         for timing in self.timings:
-            key = (shape_of(timing.cell), timing.threads)
-            self._by_shape.setdefault(key, []).append(timing)
+            by_shape.setdefault((shape_of(timing.cell), timing.threads), []).append(timing)
             if timing.weights is not None:
                 self._weights[timing.cell.model_pin] = timing.weights
+        self._groups = {key: _Group.of(same) for key, same in by_shape.items()}
 
     def predict(self, cell: Cell, threads: int) -> Predicted | None:
         """What a cell should take with so many threads; None where nothing comparable is done."""
@@ -108,43 +122,34 @@ class Predictor:
         return self._known[key]
 
     def _predict(self, cell: Cell, threads: int) -> Predicted | None:
-        same = self._by_shape.get((shape_of(cell), threads))
-        if same:
-            rate = sum(t.train for t in same) / sum(steps_of(t.cell) for t in same)
-            return Predicted(rate * steps_of(cell), _mean_around(same), "measured")
-        return self._scaled(cell, threads)
+        shape = shape_of(cell)
+        same = self._groups.get((shape, threads))
+        if same is not None:
+            return Predicted(same.rate * steps_of(cell), same.around, "measured")
+        return self._scaled(cell, shape, threads)
 
-    def _scaled(self, cell: Cell, threads: int) -> Predicted | None:
-        # Cells of one shape have the same nearest timing: looked for once.
-        key = (shape_of(cell), threads)
-        if key not in self._nearest:
-            self._nearest[key] = min(self.timings, key=lambda t: self._distance(t, cell, threads))
-        nearest = self._nearest[key]
-        if self._distance(nearest, cell, threads)[0] == math.inf:
+    def _scaled(self, cell: Cell, shape: Shape, threads: int) -> Predicted | None:
+        best: tuple[tuple[float, int, bool], float, _Group] | None = None
+        for (other, its_threads), group in self._groups.items():
+            ratio = self._ratio(group.example, cell)
+            if ratio:
+                away = (abs(math.log(ratio)), abs(its_threads - threads), other != shape)
+                if best is None or away < best[0]:
+                    best = (away, ratio * its_threads / threads, group)
+        if best is None:
             return None
-        ratio = self._ratio(nearest, cell) * nearest.threads / threads
-        rate = nearest.train / steps_of(nearest.cell)
-        batches = nearest.cell.recipe.train.batch / cell.recipe.train.batch
-        around = _mean_around([nearest]) * ratio * batches
-        return Predicted(ratio * rate * steps_of(cell), around, "scaled")
+        _, ratio, group = best
+        a_row = ratio * group.example.recipe.train.batch / cell.recipe.train.batch
+        return Predicted(ratio * group.rate * steps_of(cell), a_row * group.around, "scaled")
 
-    def _distance(self, timing: Timing, cell: Cell, threads: int) -> tuple[float, int, bool]:
-        """Least for a timing of nearly as many FLOPs a step; then for threads, then the task."""
-        other = timing.cell
-        if other.recipe.train.precision != cell.recipe.train.precision:
-            return math.inf, 0, False
-        ratio = self._ratio(timing, cell)
-        away = abs(math.log(ratio)) if ratio else math.inf
-        return away, abs(timing.threads - threads), shape_of(other) != shape_of(cell)
-
-    def _ratio(self, timing: Timing, cell: Cell) -> float:
-        """FLOPs of a step of ``cell`` over those of a timed one; 0 where a size is not known."""
-        one, other = self._weights_of(cell), self._weights_of(timing.cell)
-        if cell.model_pin == timing.cell.model_pin:
-            one = other = 1
-        if not one or not other:
+    def _ratio(self, timed: Cell, cell: Cell) -> float:
+        """FLOPs of a step of ``cell`` over those of a timed one; 0 where nothing compares them."""
+        if timed.recipe.train.precision != cell.recipe.train.precision:
             return 0.0
-        return _tokens(cell) * one / (_tokens(timing.cell) * other)
+        if cell.model_pin == timed.model_pin:
+            return _tokens(cell) / _tokens(timed)
+        one, other = self._weights_of(cell), self._weights_of(timed)
+        return _tokens(cell) * one / (_tokens(timed) * other) if one and other else 0.0
 
     def _weights_of(self, cell: Cell) -> int | None:
         known = ENCODERS.get(cell.model)
@@ -157,8 +162,3 @@ def _tokens(cell: Cell) -> int:
     # A multiple-choice row is a sequence for each choice.
     sequences = spec.labels if spec.family == "multiple_choice" else 1
     return cell.recipe.train.batch * sequences * cell.task.max_length
-
-
-def _mean_around(timings: list[Timing]) -> float:
-    known = [timing.around for timing in timings if timing.around is not None]
-    return sum(known) / len(known) if known else 0.0
