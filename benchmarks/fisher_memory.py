@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--length", type=int, default=16)
     parser.add_argument("--memory", default="8GB")
-    parser.add_argument("--update", default="independent", choices=["independent", "joint"])
+    parser.add_argument("--update", default="independent", choices=["independent", "joint", "none"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from smc_bench.dispatch.forecast import Forecast
 from smc_bench.dispatch.local import LocalPool
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.length import timeline_of
 
 
 def last_line(path: Path) -> dict[str, Any]:
@@ -41,45 +41,36 @@ def describe(cell: Cell, folder: CellFolder) -> str:
 class Live:
     """Prints progress to standard error: a renewed line on a terminal, else a line now and then."""
 
-    def __init__(self, cells: dict[str, Cell]) -> None:
-        """Estimate the whole work in optimizer steps."""
-        self.cells = cells
-        self.steps = {key: timeline_of(cell).total_steps for key, cell in cells.items()}
-        self.started = time.monotonic()
-        self.before: set[str] | None = None
+    def __init__(self, cells: dict[str, Cell], forecast: Forecast) -> None:
+        """Say nothing before the first tick."""
+        self.cells, self.forecast = cells, forecast
         self.printed = 0.0
         self.every = 1.0 if sys.stderr.isatty() else 10.0
         self.width = 0
 
     def __call__(self, pool: LocalPool) -> None:
         """Called by the pool at each tick."""
-        if self.before is None:
-            self.before = set(pool.outcome.done)
+        self.forecast.update(pool)
         if time.monotonic() - self.printed < self.every:
             return
         self.printed = time.monotonic()
-        running = [describe(w.cell, pool.store.folder(w.cell.folder)) for w in pool.workers]
+        running = [describe(cell, pool.store.folder(cell.folder)) for cell in pool.running]
         counts = f"[{len(pool.outcome.done)}/{len(self.cells)} cells"
         counts += f", {len(pool.outcome.failed)} failed" if pool.outcome.failed else ""
         self._print(f"{counts}, {self._eta(pool)}] " + " | ".join(running))
 
     def _eta(self, pool: LocalPool) -> str:
-        finished = set(pool.outcome.done) - (self.before or set())
-        taken = float(sum(self.steps[key] for key in finished))
-        left = sum(steps for key, steps in self.steps.items() if key not in pool.outcome.done)
-        for worker in pool.workers:
-            done = self._steps_done(worker.cell, pool.store.folder(worker.cell.folder))
-            taken, left = taken + done, left - int(done)
-        elapsed = time.monotonic() - self.started
-        if taken < 5:
-            return "time left unknown"
-        return f"about {elapsed / taken * left / 60:.1f} min left"
+        done = {cell.id: self._share_done(cell, pool) for cell in pool.running}
+        left = self.forecast.left(pool, done)
+        return "time left unknown" if left is None else f"about {left / 60:.1f} min left"
 
-    def _steps_done(self, cell: Cell, folder: CellFolder) -> float:
-        now, steps = last_line(folder.path / "train.jsonl"), self.steps[cell.id]
+    @staticmethod
+    def _share_done(cell: Cell, pool: LocalPool) -> float:
+        """How much of its training a cell has behind it, 0..1."""
+        now = last_line(pool.store.folder(cell.folder).path / "train.jsonl")
         if now.get("phase") == "train":
-            return float(now["step"] / max(1, now["total"]) * steps)
-        return float(steps) if now.get("phase") == "evaluate" else 0.0
+            return float(now["step"] / max(1, now["total"]))
+        return 1.0 if now.get("phase") == "evaluate" else 0.0
 
     def _print(self, text: str) -> None:
         if sys.stderr.isatty():

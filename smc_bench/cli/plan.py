@@ -7,20 +7,27 @@ from typing import Any
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.dispatch.capacity import Machine, share, this_machine
+from smc_bench.dispatch.forecast import order_by, predictor, seconds_for
+from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
-from smc_bench.suite.length import timeline_of
+from smc_bench.suite.length import running_order, timeline_of
+from smc_bench.suite.predict import Predicted, Predictor
 
 
 @click.command("plan")
 @suite_command
 @json_option
+@click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (default: as run has it).")
 @click.option("--draw", is_flag=True, help="Show sparsity and learning rate over time.")
-def command(session: Session, as_json: bool, draw: bool) -> None:
+def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> None:
     """Show the cells of a suite: what is done, what is left, how long each trains."""
     plan = session.plan()
-    rows = _rows(session, plan)
+    machine = this_machine(jobs, visible_gpus())
+    predicts = predictor(session.store, plan.cells, gpu=machine.gpus)
+    rows = _rows(session, plan, machine, predicts)
     if as_json:
         print_json(rows)
         return
@@ -29,12 +36,13 @@ def command(session: Session, as_json: bool, draw: bool) -> None:
         click.echo(
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
-            f"{_hours(row['gpu_hours'])}{row['compare_at']}"
+            f"{_minutes(row)}{_hours(row['gpu_hours'])}{row['compare_at']}"
         )
     left = sum(
         int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
     )
     click.echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
+    click.echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
     hours = total_gpu_hours(plan.cells.values())
     if hours is not None:
         click.echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
@@ -46,11 +54,15 @@ def command(session: Session, as_json: bool, draw: bool) -> None:
         _draw(plan)
 
 
-def _rows(session: Session, plan: Plan) -> list[dict[str, Any]]:
+def _rows(
+    session: Session, plan: Plan, machine: Machine, predicts: Predictor
+) -> list[dict[str, Any]]:
+    threads = share(machine.cores, machine.jobs, machine.jobs, 0)
     return [
         {
             "id": entry.cell.id,
             "state": session.store.folder(entry.cell.folder).state(),
+            **_seconds(predicts.predict(entry.cell, threads)),
             "task": entry.cell.task.name,
             "arm": entry.arm,
             "sparsity": entry.target,
@@ -63,6 +75,40 @@ def _rows(session: Session, plan: Plan) -> list[dict[str, Any]]:
         }
         for entry in plan.entries
     ]
+
+
+def _seconds(found: Predicted | None) -> dict[str, Any]:
+    """Predicted seconds of a row, and what they are made from; null where nothing is known."""
+    if found is None:
+        return {"seconds": None, "seconds_from": None}
+    return {"seconds": round(found.total, 1), "seconds_from": found.basis}
+
+
+def _minutes(row: dict[str, Any]) -> str:
+    if row["seconds"] is None:
+        return ""
+    return f"min{'=' if row['seconds_from'] == 'measured' else '~'}{row['seconds'] / 60:<6.3g} "
+
+
+def _time_left(
+    plan: Plan, rows: dict[str, dict[str, Any]], machine: Machine, predicts: Predictor
+) -> str:
+    left = {key: cell for key, cell in plan.cells.items() if rows[key]["state"] != "done"}
+    if not left:
+        return "nothing is left to run"
+    order = running_order(left, order_by(predicts, machine))
+    seconds = seconds_for(list(order.values()), machine, predicts)
+    if seconds is None:
+        return (
+            "time left unknown: no finished cell here is like them; the first ones of a run "
+            "calibrate, and its progress line says from then on"
+        )
+    scaled = sum(rows[key]["seconds_from"] == "scaled" for key in left)
+    rough = f"; {scaled} of them only by FLOPs from other cells" if scaled else ""
+    return (
+        f"about {seconds / 60:.1f} min left with {machine.jobs} cells at once, predicted from "
+        f"{len(predicts.timings)} finished ones{rough}"
+    )
 
 
 def _hours(hours: float | None) -> str:

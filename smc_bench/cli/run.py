@@ -12,9 +12,12 @@ from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
+from smc_bench.dispatch.capacity import Machine, this_machine
+from smc_bench.dispatch.forecast import Forecast, in_words, keep, order_by
 from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
+from smc_bench.dispatch.timings import timings_of
 from smc_bench.dispatch.tracking import not_installed
 from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.errors import SuiteError
@@ -22,13 +25,18 @@ from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
-from smc_bench.suite.length import longest_first, timeline_of
+from smc_bench.suite.length import running_order, timeline_of
 from smc_bench.suite.only import select
+from smc_bench.suite.predict import Predictor, Timing
 
 
 @click.command("run")
 @suite_command
-@click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (GPUs there are, else 1).")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Cells at once (default: one a GPU; without GPUs two, if cores and memory allow).",
+)
 @click.option(
     "--gpus-per-cell",
     type=click.IntRange(min=1),
@@ -78,7 +86,9 @@ def command(
     if slurm is None and not dry_run:
         session.store.check_writable()
     plan = session.plan(network=not dry_run, limit=limit, measure=slurm is None and not dry_run)
-    cells = longest_first(select(plan, only))
+    # A cell that trains on several GPUs takes the place of as many cells.
+    machine = this_machine(jobs, gpus[::gpus_per_cell])
+    cells, timings = _ordered(session, select(plan, only), None if slurm else machine)
     if slurm is None:
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
@@ -99,12 +109,16 @@ def command(
         fetch_inputs(session)
     if retry:
         spare_memory(session.store, cells.values(), execution)
-    live = Live(cells)
-    at_once = jobs or max(1, len(gpus) // gpus_per_cell)
-    options = Options(at_once, retry, force, gpus, session.include, gpus_per_cell)
+    forecast = Forecast(session.store, cells, machine, timings)
+    live = Live(cells, forecast)
+    options = Options(machine.jobs, retry, force, gpus, session.include, gpus_per_cell)
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()
+    result = forecast.result(whole=not outcome.interrupted)
+    if result is not None:
+        keep(session.store.root, {"suite": loaded.suite.name, "profile": loaded.profile, **result})
+        say(in_words(result))
     if report:
         write_report(session, session.plan(limit=limit))
     sys.exit(_summary(outcome, cells))
@@ -116,6 +130,16 @@ def _with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Exec
     for name in not_installed(chosen):
         say(f"tracker {name} is not installed here: pip install 'smc-bench[{name}]'")
     return execution.model_copy(update={"trackers": tuple(chosen)})
+
+
+def _ordered(
+    session: Session, cells: dict[str, Cell], machine: Machine | None
+) -> tuple[dict[str, Cell], list[Timing]]:
+    """Cells in running order (for this machine, if given), and what finished ones took."""
+    if machine is None:
+        return running_order(cells), []
+    timings = timings_of(session.store, cells.values(), gpu=machine.gpus)
+    return running_order(cells, order_by(Predictor(timings), machine)), timings
 
 
 def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:

@@ -15,24 +15,25 @@ PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
 def worker_command(
-    relative: str,
+    relative: str | None,
     results: str,
     cache: str,
     data_root: str | None,
     execution: str,
     extra: tuple[str, ...] = (),
 ) -> list[str]:
-    """Command line of one attempt at a cell; it stops when this process is gone.
+    """Command line of a worker, which stops when this process is gone.
 
     Args:
-        relative: The cell's folder below ``RESULTS/cells``.
+        relative: The cell's folder below ``RESULTS/cells``, for one attempt at it; None for a
+            worker that reads cells from its standard input (:mod:`smc_bench.dispatch.warm`).
         results: Results folder.
         cache: Cache of wheels and fetched rows.
         data_root: Local mirror of data sets, if there is one.
         execution: :class:`smc_bench.engine.recipe.Execution` as JSON.
         extra: Further options of the worker.
     """
-    command = [sys.executable, "-m", "smc_bench.dispatch.worker", relative]
+    command = [sys.executable, "-m", "smc_bench.dispatch.worker", *([relative] if relative else [])]
     command += ["--results", results, "--cache", cache]
     command += ["--parent", str(os.getpid()), "--execution", execution]
     if data_root is not None:

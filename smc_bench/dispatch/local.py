@@ -1,19 +1,25 @@
-"""A bounded pool of isolated worker processes on this machine, teachers before students."""
+"""A bounded pool of isolated worker processes on this machine, teachers before students.
+
+A process has one cell at a time and takes the next when one is done; whatever else it ends by, it
+ends with its cell, and the next cell gets a fresh process. Threads of all running cells together
+never exceed the cores, except that one cell always may run.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smc_bench.dispatch.capacity import fits, share, usable_cores
 from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.launch import worker_command, worker_environment
+from smc_bench.dispatch.worker_process import WorkerProcess, wait_for_any
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Roots
+from smc_bench.store.files import read_json
 from smc_bench.store.record import TRANSIENT
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
@@ -47,15 +53,13 @@ class Outcome:
     interrupted: bool = False
 
 
-@dataclass
-class _Worker:
-    cell: Cell
-    process: subprocess.Popen[bytes]
-    slot: int
-
-
 class LocalPool:
-    """Runs the cells that are not finished; one cell's end never costs another."""
+    """Runs the cells that are not finished; one cell's end never costs another.
+
+    Attributes:
+        waiting: Cells that have not started yet, in order.
+        workers: Processes that have a cell now.
+    """
 
     def __init__(
         self,
@@ -68,11 +72,18 @@ class LocalPool:
         """Nothing starts before :meth:`run`."""
         self.store, self.roots, self.execution, self.options = store, roots, execution, options
         self.on_tick = on_tick
+        self.cores = usable_cores()
         self.waiting: list[Cell] = []
-        self.workers: list[_Worker] = []
+        self.workers: list[WorkerProcess] = []
         self.outcome = Outcome()
+        self._free: dict[int, WorkerProcess] = {}
         self._stopping = False
         self._tried: set[str] = set()
+
+    @property
+    def running(self) -> list[Cell]:
+        """Cells that a process has now."""
+        return [worker.cell for worker in self.workers if worker.cell is not None]
 
     def run(self, cells: dict[str, Cell]) -> Outcome:
         """Bring cells to a record, in order, as far as possible."""
@@ -82,7 +93,7 @@ class LocalPool:
             while self.workers or (self.waiting and not self._stopping):
                 self._start_ready()
                 self.on_tick(self)
-                time.sleep(_POLL_SECONDS)
+                wait_for_any(self.workers, _POLL_SECONDS)
                 self._reap()
         finally:
             self._stop_workers()
@@ -112,26 +123,45 @@ class LocalPool:
         return False
 
     def _start_ready(self) -> None:
-        # Someone else may have finished what was left.
-        self.waiting = [cell for cell in self.waiting if not self._settled(cell)]
+        room = self.options.jobs - len(self.workers)
+        if room < 1 or self._stopping:
+            return
+        ready, running = self._ready(room), len(self.workers)
+        for cell in ready:
+            threads = self._threads(cell, running, len(ready))
+            taken = sum(worker.threads for worker in self.workers)
+            if not self.options.gpus and not fits(self.cores, taken, threads):
+                break  # in order: what waits for more cores is not overtaken for ever
+            self.waiting.remove(cell)
+            self._start(cell, threads)
+        if not self.waiting:
+            # What free workers hold may be what the last cells need.
+            self._dismiss(list(self._free))
+
+    def _ready(self, count: int) -> list[Cell]:
+        """The first cells that can start now; notes on the way what needs no start any more."""
+        ours = {cell.id for cell in (*self.waiting, *self.running)}
         ready: list[Cell] = []
         for cell in list(self.waiting):
-            reason = self._not_ready(cell)
+            if len(ready) == count:
+                break
+            if cell.teacher in ours:
+                continue
+            settled = self._settled(cell)  # someone else may have finished it
+            reason = None if settled else self._not_ready(cell)
             if reason == "":
                 ready.append(cell)
-            elif reason is not None:
+            elif reason is not None or settled:
                 self.waiting.remove(cell)
+                ours.discard(cell.id)
+            if reason:
                 self.outcome.blocked[cell.id] = reason
-        threads = self._threads(len(ready))
-        for cell in ready[: self.options.jobs - len(self.workers)]:
-            if not self._stopping:
-                self.waiting.remove(cell)
-                self._start(cell, threads)
+        return ready
 
-    def _threads(self, ready: int) -> int:
-        """Threads of a cell that starts now: cores over the cells that will run beside it."""
-        at_once = min(self.options.jobs, len(self.workers) + ready)
-        return max(1, (os.cpu_count() or 1) // max(1, at_once))
+    def _threads(self, cell: Cell, running: int, ready: int) -> int:
+        """Threads of a cell that starts now: those it began with, else its share of the cores."""
+        kept = (read_json(self._folder(cell).path / "execution.json") or {}).get("threads")
+        return int(kept or share(self.cores, self.options.jobs, running, ready))
 
     def _not_ready(self, cell: Cell) -> str | None:
         """Empty if it can start, None to wait, else why it never will."""
@@ -148,10 +178,19 @@ class LocalPool:
     def _start(self, cell: Cell, threads: int) -> None:
         folder = self._folder(cell)
         folder.create(cell.model_dump(mode="json"))
-        slot = min(set(range(self.options.jobs)) - {worker.slot for worker in self.workers})
+        self._tried.add(cell.id)
+        slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
+        slot = min(slots & self._free.keys() or slots)
+        worker = self._free.pop(slot, None)
+        if worker is None or not worker.give(cell, threads):
+            worker = self._fresh(slot, threads, folder.path / "worker.log")
+            worker.give(cell, threads)  # if that fails, its exit code will say why
+        self.workers.append(worker)
+
+    def _fresh(self, slot: int, threads: int, log: Path) -> WorkerProcess:
         data, plugins = self.roots.data, self.options.include
         command = worker_command(
-            cell.folder,
+            None,
             str(self.store.root),
             str(self.roots.cache),
             None if data is None else str(data),
@@ -161,18 +200,7 @@ class LocalPool:
                 *(("--processes", str(self.options.per_cell)) if self.options.per_cell > 1 else ()),
             ),
         )
-        self._tried.add(cell.id)
-        with (folder.path / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(slot, threads),
-                # A Ctrl-C at the terminal reaches only the runner, which then asks the workers.
-                start_new_session=True,
-            )
-        self.workers.append(_Worker(cell, process, slot))
+        return WorkerProcess(command, self._environment(slot, threads), log, slot)
 
     def _environment(self, slot: int, threads: int) -> dict[str, str]:
         environment = worker_environment(threads)
@@ -184,11 +212,15 @@ class LocalPool:
 
     def _reap(self) -> None:
         for worker in list(self.workers):
-            code = worker.process.poll()
+            code = worker.ended()
             if code is None:
                 continue
             self.workers.remove(worker)
-            self._judge(worker.cell, code)
+            cell, worker.cell = worker.cell, None
+            if not worker.gone:
+                self._free[worker.slot] = worker
+            if cell is not None:
+                self._judge(cell, code)
 
     def _judge(self, cell: Cell, code: int) -> None:
         """Believe the folder; the exit code only explains a folder that says nothing."""
@@ -203,14 +235,16 @@ class LocalPool:
     def _on_signal(self, number: int, frame: object) -> None:
         self._stopping = True
         for worker in self.workers:
-            worker.process.send_signal(signal.SIGTERM)
+            worker.ask_to_stop()
+
+    def _dismiss(self, slots: list[int]) -> None:
+        for slot in slots:
+            self._free.pop(slot).stop(_GRACE_SECONDS)
 
     def _stop_workers(self) -> None:
         for worker in self.workers:
-            worker.process.send_signal(signal.SIGTERM)
+            worker.ask_to_stop()
         limit = time.monotonic() + _GRACE_SECONDS
         for worker in self.workers:
-            try:
-                worker.process.wait(max(0.1, limit - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
+            worker.stop(max(0.1, limit - time.monotonic()))
+        self._dismiss(list(self._free))

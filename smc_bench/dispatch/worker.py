@@ -20,6 +20,7 @@ from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, TAKEN
 from smc_bench.dispatch.peer import assist
 from smc_bench.dispatch.run_context import Assignment, FolderContext
 from smc_bench.dispatch.team import Team, launched, size
+from smc_bench.dispatch.warm import serve
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
@@ -36,22 +37,29 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and attempt the cell."""
+    """Parse the command line and attempt the cell, or the cells that standard input names."""
+    words = sys.argv[1:] if arguments is None else arguments
+    given = _parser().parse_args(words)
+    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    load_plugins(given.include)
+    if given.folder is not None:
+        return _attempt(given, given.folder, words)
+    return serve(lambda folder: _attempt(given, folder, [folder, *words]), Store(given.results))
+
+
+def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
+    """One attempt at the cell of a folder, in this process or in several."""
     stop = threading.Event()
     # First of all: until then these signals would end the process without a word.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, lambda *_: stop.set())
-    arguments = sys.argv[1:] if arguments is None else arguments
-    given = _parser().parse_args(arguments)
-    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     store = Store(given.results)
-    folder = store.folder(given.folder)
+    folder = store.folder(relative)
     together = launched() > 1
     count = 1 if together else size(folder, given.processes)
     if count > 1:
-        return Team(folder, count, arguments).run(given.parent)
-    load_plugins(given.include)
+        return Team(folder, count, words).run(given.parent)
     roots = Roots.from_environment(given.data_root, given.cache)
     execution = Execution.model_validate_json(given.execution)
     assignment = Assignment(store, folder, roots, execution, given.parent, stop)
@@ -67,7 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="smc_bench.dispatch.worker", description=__doc__)
-    parser.add_argument("folder", help="the cell's folder below RESULTS/cells")
+    help_folder = "the cell's folder below RESULTS/cells; without one, see smc_bench.dispatch.warm"
+    parser.add_argument("folder", nargs="?", help=help_folder)
     parser.add_argument("--results", required=True, type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--cache", type=Path)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from smc_bench.engine.feed import Feed
+from smc_bench.engine.materials import chosen_rows
 from smc_bench.engine.predict import HeadArrays, predict
-from smc_bench.engine.seeding import generator
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.tasks.base import Encoding, Row
 from smc_bench.tasks.registry import get_task
@@ -19,10 +19,7 @@ _BATCH = 32
 
 def trained_rows(rows: Sequence[Row], limit: int | None, count: int) -> list[Row]:
     """Up to ``count`` rows, evenly spaced over those that a cell with this limit trains on."""
-    if limit is not None and limit < len(rows):
-        # As in `engine.api`: the same rows for every seed and every cell.
-        chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
-        rows = [rows[index] for index in sorted(chosen)]
+    rows = chosen_rows(rows, limit)
     count = min(count, len(rows))
     return [rows[index * len(rows) // count] for index in range(count)]
 

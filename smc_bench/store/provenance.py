@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "acce
 
 def provenance(pins: dict[str, str]) -> dict[str, Any]:
     """Git commit and dirty flag, package versions, hardware, and the pins of data and weights."""
+    return {**_of_process(), "pins": pins}
+
+
+@cache
+def _of_process() -> dict[str, Any]:
+    """What does not change while a process lives: the code that it has loaded, and the machine."""
     return {
         **_git(),
         "packages": {name: _version(name) for name in ("smc-bench", *PACKAGES)},
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "pins": pins,
     }
 
 
@@ -39,7 +45,9 @@ def processor_flags() -> frozenset[str]:
     return frozenset(_cpuinfo("flags").split())
 
 
-def _processor() -> str:
+@cache
+def processor() -> str:
+    """Name of the processor, as Linux has it."""
     return _cpuinfo("model name") or platform.processor()
 
 

@@ -22,7 +22,7 @@ from smc_bench.store.store import CellFolder, Store
 
 WORKER = ("-m", "smc_bench.dispatch.worker")
 ACCELERATE = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1")
-LONG = ("train.duration=1200it", "execution.checkpoint_every=0.2s")
+LONG = ("train.duration=600it", "execution.checkpoint_every=0.2s")
 
 
 @pytest.fixture
@@ -47,9 +47,10 @@ def cell(suite_file: Path, mirror: Path, tmp_path: Path) -> Callable[..., tuple[
     return make
 
 
-def start(*words: str) -> subprocess.Popen[bytes]:
+def start(log: Path, *words: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    return subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.PIPE)
+    with log.open("ab") as file:
+        return subprocess.Popen([sys.executable, *words], env=environment, stderr=file)
 
 
 def weights(folder: CellFolder) -> dict[str, torch.Tensor]:
@@ -57,7 +58,10 @@ def weights(folder: CellFolder) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_every_way_to_start_two_processes_gives_the_weights_of_one(cell: Any) -> None:
+@pytest.mark.timeout(900)
+def test_every_way_to_start_two_processes_gives_the_weights_of_one(
+    cell: Any, tmp_path: Path
+) -> None:
     ways = {
         "one": WORKER,
         "--processes": WORKER,
@@ -67,9 +71,8 @@ def test_every_way_to_start_two_processes_gives_the_weights_of_one(cell: Any) ->
     for name, way in ways.items():
         folder, options = cell(name.replace(" ", "-"))
         more = ["--processes", "2"] if name == "--processes" else []
-        run = start(*way, *options, *more)
-        said = run.communicate(timeout=120)[1].decode()
-        assert run.returncode == 0, said
+        run = start(tmp_path / "log", *way, *options, *more)
+        assert run.wait(250) == 0, (tmp_path / "log").read_text()
         record = folder.record()
         assert record is not None
         assert record.execution["processes"] == (1 if name == "one" else 2)
@@ -85,7 +88,7 @@ def test_every_way_to_start_two_processes_gives_the_weights_of_one(cell: Any) ->
 
 
 def wait_for_checkpoint(folder: CellFolder, attempt: int, run: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 200
     while not any((folder.path / "checkpoints" / f"{attempt:03d}").glob("step-*")):
         assert run.poll() is None
         assert time.monotonic() < deadline
@@ -99,33 +102,34 @@ def members(run: subprocess.Popen[bytes]) -> dict[int, int]:
 
 
 @pytest.mark.slow
-def test_a_lost_process_or_a_signal_ends_all_and_the_rest_is_done_later(cell: Any) -> None:
+@pytest.mark.timeout(900)
+def test_a_lost_process_or_a_signal_ends_all_and_the_rest_is_done_later(
+    cell: Any, tmp_path: Path
+) -> None:
     folder, options = cell("broken", *LONG)
     words = (*WORKER, *options, "--processes", "2")
     ends: dict[str, tuple[int, str | None]] = {}
 
     def strike(name: str, do: Callable[[dict[int, int]], None]) -> None:
-        run = start(*words)
+        run = start(tmp_path / "log", *words)
         wait_for_checkpoint(folder, len(ends) + 1, run)
         ranks = members(run)
         do(ranks)
-        code = run.wait(60)
+        code = run.wait(150)
         assert not any(psutil.pid_exists(pid) for pid in ranks.values())
         failure = folder.failure()
         ends[name] = (code, None if failure is None else failure.type)
 
     strike("peer killed", lambda ranks: os.kill(ranks[1], signal.SIGKILL))
-    strike("main killed", lambda ranks: os.kill(ranks[0], signal.SIGKILL))
     strike("peer told to stop", lambda ranks: os.kill(ranks[1], signal.SIGUSR2))
     assert ends == {
         "peer killed": (1, "killed"),
-        "main killed": (1, "killed"),
         "peer told to stop": (4, None),
     }
     assert folder.state() == "interrupted"
-    last = start(*WORKER, *options)  # the first attempt's number is kept unasked
-    assert last.wait(100) == 0
+    last = start(tmp_path / "log", *WORKER, *options)  # the first attempt's number is kept unasked
+    assert last.wait(250) == 0, (tmp_path / "log").read_text()
     record = folder.record()
     assert record is not None
-    assert (record.attempt, record.execution["processes"]) == (4, 2)
+    assert (record.attempt, record.execution["processes"]) == (3, 2)
     assert "processes_changed" not in record.execution

@@ -99,6 +99,7 @@ STRIKES: dict[str, Callable[[subprocess.Popen[bytes], int], None]] = {
 }
 
 
+@pytest.mark.timeout(1200)  # ten starts of torch, on machines that may be busy
 def test_what_is_interrupted_resumes_to_the_same_bits(
     dense_suite: Path, mirror: Path, tmp_path: Path
 ) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from smc_bench.dispatch import local
@@ -17,23 +17,30 @@ from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE
 
-# Leaves a record or a failure as its cell's seed says, and a line with what it was given.
+# Leaves records or failures as its cells' seeds say, and a line with what it was given.
 STAND_IN = """
 import json, os, sys
 from pathlib import Path
-folder, log = Path(sys.argv[1]), Path(sys.argv[2])
-cell = json.loads((folder / "cell.json").read_text())
-with log.open("a") as file:
-    keys = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
-    file.write(json.dumps({"seed": cell["seed"], **{k: os.environ.get(k) for k in keys}}) + "\\n")
-if cell["seed"] == 13:
-    os.kill(os.getpid(), 9)
-(folder / "attempts").mkdir(exist_ok=True)
-if cell["seed"] == 14:
-    failure = {"type": "diverged", "message": "nan", "attempt": 1, "time": "t"}
-    (folder / "failure.json").write_text(json.dumps(failure))
-    sys.exit(1)
-(folder / "record.json").write_text("{}")
+results, log = Path(sys.argv[1]), Path(sys.argv[2])
+for line in sys.stdin:
+    request = json.loads(line)
+    folder = results / "cells" / request["cell"]
+    cell = json.loads((folder / "cell.json").read_text())
+    with log.open("a") as file:
+        keys = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
+        given = {"seed": cell["seed"], "pid": os.getpid(), "threads": request["threads"]}
+        file.write(json.dumps({**given, **{k: os.environ.get(k) for k in keys}}) + "\\n")
+    if cell["seed"] == 13:
+        os.kill(os.getpid(), 9)
+    (folder / "attempts").mkdir(exist_ok=True)
+    if cell["seed"] == 14:
+        failure = {"type": "diverged", "message": "nan", "attempt": 1, "time": "t"}
+        (folder / "failure.json").write_text(json.dumps(failure))
+        sys.exit(1)
+    (folder / "record.json").write_text("{}")
+    if cell["seed"] == 15:
+        sys.exit(0)
+    print(json.dumps({"free": request["cell"]}), flush=True)
 """
 
 
@@ -46,18 +53,18 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script, log = tmp_path / "stand_in.py", tmp_path / "log"
     script.write_text(STAND_IN)
     log.touch()
-    start = local.subprocess.Popen
 
-    def popen(command: list[str], **options: Any) -> Any:
-        folder = tmp_path / "results" / "cells" / command[3]
-        return start([sys.executable, str(script), str(folder), str(log)], **options)
+    def command(*_: Any) -> list[str]:
+        return [sys.executable, str(script), str(tmp_path / "results"), str(log)]
 
-    monkeypatch.setattr(local.subprocess, "Popen", popen)
+    monkeypatch.setattr(local, "worker_command", command)
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
 
-    def make(**options: Any) -> LocalPool:
+    def make(on_tick: Any = lambda _: None, **options: Any) -> LocalPool:
         roots = Roots(None, tmp_path / "cache", offline=True)
-        return LocalPool(Store(tmp_path / "results"), roots, Execution(), Options(**options))
+        store = Store(tmp_path / "results")
+        return LocalPool(store, roots, Execution(), Options(**options), on_tick)
 
     make.lines = lambda: [__import__("json").loads(x) for x in log.read_text().splitlines()]
     return make
@@ -98,19 +105,65 @@ def test_done_cells_are_not_run_again_but_killed_ones_are(pool: Any) -> None:
     assert [line["seed"] for line in pool.lines()][4:] == [13, 14]
 
 
-def test_cores_are_shared_out_and_workers_are_passive(
-    pool: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+def test_cores_are_shared_out_and_workers_are_passive(pool: Any) -> None:
     run(pool(jobs=4), cell(1))
     run(pool(jobs=4), *[cell(seed) for seed in range(2, 6)])
-    threads = [line["OMP_NUM_THREADS"] for line in pool.lines()]
-    assert threads == ["8", "2", "2", "2", "2"]
+    assert [line["threads"] for line in pool.lines()] == [8, 2, 2, 2, 2]
+    assert {line["OMP_NUM_THREADS"] for line in pool.lines()} == {"8", "2"}
     assert {line["OMP_WAIT_POLICY"] for line in pool.lines()} == {"passive"}
 
 
 def test_each_slot_has_a_gpu_of_its_own(pool: Any) -> None:
     run(pool(jobs=2, gpus=("3", "5")), *[cell(seed) for seed in range(1, 7)])
-    seen = [line["CUDA_VISIBLE_DEVICES"] for line in pool.lines()]
-    assert sorted(seen[:2]) == ["3", "5"]
-    assert set(seen) == {"3", "5"}
+    seen = {(line["pid"], line["CUDA_VISIBLE_DEVICES"]) for line in pool.lines()}
+    assert sorted(gpu for _, gpu in seen) == ["3", "5"]
+
+
+def test_a_process_takes_the_next_cell_until_something_goes_wrong(pool: Any) -> None:
+    run(pool(), *[cell(seed) for seed in (1, 2, 14, 3, 13, 4, 15, 5, 6)])
+    groups: dict[int, list[int]] = {}
+    for line in pool.lines():
+        groups.setdefault(line["pid"], []).append(line["seed"])
+    # A failed, a killed and a retired process take nothing with them and are followed by a new one.
+    assert list(groups.values()) == [[1, 2, 14], [3, 13], [4, 15], [5, 6]]
+
+
+def test_no_process_outlives_the_run(pool: Any) -> None:
+    run(pool(jobs=2), *[cell(seed) for seed in range(1, 5)])
+    for line in pool.lines():
+        assert not psutil.pid_exists(line["pid"])
+
+
+def test_a_cell_keeps_its_threads_and_nothing_runs_beside_it_that_has_no_core(
+    pool: Any, tmp_path: Path
+) -> None:
+    begun = cell(2)
+    folder = tmp_path / "results" / "cells" / begun.folder
+    folder.mkdir(parents=True)
+    (folder / "execution.json").write_text('{"execution": {}, "threads": 8}')
+    most = 0
+
+    def watch(running: LocalPool) -> None:
+        nonlocal most
+        most = max(most, sum(worker.threads for worker in running.workers))
+
+    started = pool(jobs=3, on_tick=watch)
+    outcome = run(started, *[cell(1), begun, *[cell(seed) for seed in range(3, 7)]])
+    assert len(outcome.done) == 6
+    assert {line["seed"]: line["threads"] for line in pool.lines()}[2] == 8
+    assert most == 8
+
+
+def test_more_jobs_than_cores_do_not_run_at_once(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 2)
+    most = 0
+
+    def watch(running: LocalPool) -> None:
+        nonlocal most
+        most = max(most, len(running.workers))
+
+    outcome = run(pool(jobs=4, on_tick=watch), *[cell(seed) for seed in range(1, 7)])
+    assert len(outcome.done) == 6
+    assert most == 2
