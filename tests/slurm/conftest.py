@@ -206,9 +206,10 @@ def bench(suite_file: Path, mirror: Path, tmp_path: Path, cluster: Cluster) -> I
     suite_file.write_text(text + "execution: {checkpoint_every: 0.2s}\n")
     yield Bench(suite_file, mirror, tmp_path / "results")
     # What a failed test left behind must not sit in the next one's way.
-    for job in cluster.ask("squeue", "-h", "-o", "%A").split():
-        subprocess.run(["scancel", job], check=False)
-    wait_for("an empty queue", lambda: not cluster.ask("squeue", "-h", "-o", "%A"), every=0.3)
+    for folder in tmp_path.glob("**/slurm/jobs.jsonl"):
+        left = Bench(suite_file, mirror, folder.parents[1])
+        subprocess.run(["scancel", *(job["job"] for job in left.jobs())], check=False)
+        left.wait_idle(cluster)
 
 
 @pytest.fixture
