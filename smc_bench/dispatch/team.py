@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -84,18 +85,19 @@ class Team:
         self.members: list[subprocess.Popen[bytes]] = []
         self._told: float | None = None
 
-    def run(self, parent: int | None) -> int:
+    def run(self, parent: int | None, stop: threading.Event | None = None) -> int:
         """Start the processes and wait for all; the main one's exit code.
 
         Args:
             parent: Process that must stay this one's parent, or None to outlive it.
+            stop: Set if a signal came before this.
         """
         for number in _TOLD_TO_STOP:
             signal.signal(number, self._stop)
         port = _free_port()
         for rank in range(self.count):
             self.members.append(self._start(rank, port))
-        if self._told is not None:
+        if self._told is not None or (stop is not None and stop.is_set()):
             self._stop()
         deadline: float | None = None
         while any(code is None for code in self._codes()):

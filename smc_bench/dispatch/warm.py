@@ -91,8 +91,10 @@ def _log_to(path: Path) -> None:
 def _as_if_fresh(threads: int) -> None:
     """Put back what a cell may find changed by the one before it.
 
-    Before the first cell torch is not there yet: the environment has set the threads.
+    Before the first cell torch is not there yet: the environment sets the threads, and those of
+    the processes that a cell may be trained in.
     """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         import torch
 

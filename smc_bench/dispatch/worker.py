@@ -59,7 +59,7 @@ def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
     together = launched() > 1
     count = 1 if together else size(folder, given.processes)
     if count > 1:
-        return Team(folder, count, words).run(given.parent)
+        return Team(folder, count, words).run(given.parent, stop)
     roots = Roots.from_environment(given.data_root, given.cache)
     execution = Execution.model_validate_json(given.execution)
     assignment = Assignment(store, folder, roots, execution, given.parent, stop)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from smc_bench.cli.common import Session
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
@@ -56,6 +57,17 @@ def test_first_run_submits_all_and_notes_the_jobs(
     noted = JobsFile(session.store.root).read()
     assert {job.job: job.cells for job in noted} == {"1": (teacher,), "2": (free,), "3": (bound,)}
     assert {job.gpus for job in noted} == {1}
+
+
+@pytest.mark.parametrize(("gpus", "told"), [(0, ()), (1, ()), (2, ("--processes", "2"))])
+def test_a_worker_starts_a_process_for_each_gpu_of_its_one_task(
+    gpus: int, told: tuple[str, ...], submit: Submit, session: Session, fake_slurm: FakeSlurm
+) -> None:
+    submit(gpus=gpus)
+    assert fake_slurm.state.jobs["2"]["flags"].get("ntasks-per-node", "1") == "1"
+    pickles = list((session.store.root / "slurm").rglob("*submitted.pkl"))
+    assert len(pickles) == 3
+    assert {DelayedSubmission.load(path).function.extra for path in pickles} == {told}
 
 
 def test_second_run_submits_nothing(submit: Submit, fake_slurm: FakeSlurm) -> None:
