@@ -11,7 +11,7 @@ import pytest
 
 from tests.slurm.conftest import Bench, Cluster, check_record, uninterrupted
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slurm_long, pytest.mark.timeout(3000)]
 
 PLAIN = ("--only", "arm=plain")
 
