@@ -35,7 +35,7 @@ from fisher_growth import BLOCK, DAMPENING, RECIPE_COUNT, few_gradients, growth,
 from fisher_support import BATCH, Gradient, as_markdown, collect, processor
 from torch import Tensor
 
-from smc_bench.engine.fisher import Algebra, Estimate, FisherSettings, Piece, Spare
+from smc_bench.engine.fisher import Algebra, Estimate, FisherSettings, Piece
 
 CLOCKS = ("wall", "CPU")
 SCALED = f"seconds for {RECIPE_COUNT} gradients (scaled)"
@@ -63,8 +63,7 @@ class Ours:
         settings = FisherSettings(BLOCK, count, dampening, algebra=algebra)
         pieces = [Piece(name, 0, size) for name, size in sizes.items()]
         cpu = torch.device("cpu")
-        spare = Spare(1 << 40)
-        self.estimates = [Estimate(piece, settings, spare, cpu) for piece in pieces]
+        self.estimates = [Estimate(piece, settings, cpu) for piece in pieces]
 
     def add(self, gradient: Gradient) -> None:  # noqa: D102
         for estimate in self.estimates:
@@ -73,7 +72,7 @@ class Ours:
     def finish(self) -> dict[str, Tensor]:  # noqa: D102
         found = {}
         for estimate in self.estimates:
-            diagonal = estimate.finish().diagonal(dim1=1, dim2=2).reshape(-1)
+            diagonal = estimate.finish().diagonal().reshape(-1)
             found[estimate.piece.name] = diagonal[: estimate.piece.stop].float()
         return found
 

@@ -16,11 +16,11 @@ from smc_bench.engine.fisher import (
     Estimate,
     FisherSettings,
     Piece,
-    Spare,
     inverse_fisher,
     state_bytes,
 )
 from smc_bench.engine.fisher_algebra import invert_sum, rank_one_update, woodbury_update
+from smc_bench.engine.symmetric import Symmetric
 
 BLOCK, RECIPE_COUNT, DAMPENING = 50, 1024, 1e-7
 
@@ -35,7 +35,7 @@ def growth(gradients: list[Gradient]) -> Iterator[dict[str, float]]:
         ways: tuple[Algebra, ...] = ("recursion", "woodbury", "accumulate", "diagonal")
         for algebra in ways[3:] if block == 1 else ways[:3]:
             settings = FisherSettings(block, RECIPE_COUNT, DAMPENING, len(chunk), algebra)
-            estimate = Estimate(Piece(name, 0, size), settings, Spare(0), torch.device("cpu"))
+            estimate = Estimate(Piece(name, 0, size), settings, torch.device("cpu"))
 
             def feed(to: Estimate = estimate) -> None:
                 for gradient in chunk:
@@ -45,8 +45,8 @@ def growth(gradients: list[Gradient]) -> Iterator[dict[str, float]]:
             row[f"{algebra}: ms per gradient"] = seconds / len(chunk) * 1e3
             if algebra == "accumulate":
                 row["accumulate: GFLOP/s"] = 2 * size * block * len(chunk) / seconds / 1e9
-                wide = Estimate(Piece(name, 0, size), settings, Spare(0), torch.device("cpu"))
-                wide.state = wide.state.double()
+                wide = Estimate(Piece(name, 0, size), settings, torch.device("cpu"))
+                wide.state.widen()
                 row["float64: ms per gradient"] = timed(partial(feed, wide), 2) / len(chunk) * 1e3
             start = time.process_time()
             estimate.finish()
@@ -63,7 +63,8 @@ def few_gradients(gradients: list[Gradient]) -> Iterator[dict[str, float]]:
         chunk = some.view(count, rows, BLOCK).transpose(0, 1)
 
         def by_sum(chunk: Tensor = chunk, count: int = count) -> None:
-            outer = torch.bmm(chunk.mT, chunk)
+            outer = Symmetric(rows, BLOCK, chunk.device)
+            outer.add_outer(chunk)
             invert_sum(outer, count, DAMPENING)
 
         def by_update(

@@ -18,10 +18,10 @@ spares the B x B factorisation; else ``accumulate``, whose update is far cheaper
 And by accuracy: summed in float32, F^-1 has a relative error below eps tr(F - lambda I) / lambda
 in a block (measured: a fifth of that on random blocks, a fiftieth on gradients of MiniLM). Before
 the chunk with which some block of a piece would pass :data:`TOLERANCE`, the piece's sum goes on in
-float64, at about three times the cost and twice the memory; where that is not there,
-:class:`NeedsFloat64` asks for another plan. Devices without float64 go on by ``recursion`` from the
-inverse they have by then, with the published code's own accuracy. (Woodbury in float32 is no way
-out: where F >> lambda its errors are several times the recursion's.)
+float64, of which only triangles are kept: about three times the cost in the same memory. Devices
+without float64 go on by ``recursion`` from the inverse they have by then, with the published code's
+own accuracy. (Woodbury in float32 is no way out: where F >> lambda its errors are several times the
+recursion's.)
 """
 
 from __future__ import annotations
@@ -34,14 +34,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from smc_bench.engine.fisher_algebra import (
-    PART,
-    add_outer,
-    invert_sum,
-    rank_one_update,
-    woodbury_update,
-    workers,
-)
+from smc_bench.engine.fisher_algebra import invert_sum, rank_one_update, woodbury_update
+from smc_bench.engine.symmetric import PART, Symmetric, workers
 from smc_bench.errors import DivergedError
 
 Algebra = Literal["auto", "recursion", "woodbury", "accumulate", "diagonal"]
@@ -54,10 +48,6 @@ CHUNKS = (32, 16, 8)
 """Numbers of gradients that may be buffered: more is faster, fewer is smaller."""
 
 _EPS = torch.finfo(torch.float32).eps
-
-
-class NeedsFloat64(Exception):
-    """F is too large for the dampening to be summed in float32, and there is no memory for more."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +77,6 @@ class FisherSettings:
         dampening: lambda, above 0.
         chunk: Gradients buffered before an update, c.
         algebra: One of this module's ways.
-        wide: Sum in float64 from the start.
-        spare: Bytes beyond :func:`state_bytes` that may be used for going over to float64.
     """
 
     block: int
@@ -96,30 +84,27 @@ class FisherSettings:
     dampening: float
     chunk: int = CHUNKS[0]
     algebra: Algebra = "auto"
-    wide: bool = False
-    spare: int = 0
 
 
 class InverseFisher:
     """F^-1 of some pieces.
 
     Attributes:
-        blocks: Dense inverse of each piece's blocks, [n, B, B], float32 or float64.
+        blocks: Inverse of each piece's blocks, n of [B, B], float32 or float64.
     """
 
-    def __init__(self, blocks: dict[Piece, Tensor]) -> None:
+    def __init__(self, blocks: dict[Piece, Symmetric]) -> None:
         self.blocks = blocks
 
     def diagonal(self, piece: Piece) -> Tensor:
         """Diagonal of F^-1 in float32, one entry for each weight of the piece, flat."""
-        diagonal = self.blocks[piece].diagonal(dim1=1, dim2=2).reshape(-1)
+        diagonal = self.blocks[piece].diagonal().reshape(-1)
         return diagonal[: piece.stop - piece.start].float()
 
     def product(self, piece: Piece, vector: Tensor) -> Tensor:
         """F^-1 v in v's dtype, for a flat v of the piece's length."""
         blocks = self.blocks[piece]
-        rows = as_rows(vector, blocks.shape[1]).to(blocks.dtype)
-        flat = torch.bmm(blocks, rows.unsqueeze(2)).flatten()
+        flat = blocks.product(as_rows(vector, blocks.block)).flatten()
         return flat[: vector.numel()].to(vector.dtype)
 
 
@@ -144,17 +129,15 @@ def inverse_fisher(
 
     Raises:
         DivergedError: If a gradient is not finite, or F can't be inverted.
-        NeedsFloat64: If float32 is not enough, and ``settings.spare`` neither.
         ValueError: If the number of gradients is not ``settings.count``.
     """
-    spare = Spare(settings.spare)
     estimates: dict[Piece, Estimate] = {}
     seen = 0
     for gradient in gradients:
         for piece in pieces:
             flat = piece.of(gradient[piece.name])
             if piece not in estimates:
-                estimates[piece] = Estimate(piece, settings, spare, flat.device)
+                estimates[piece] = Estimate(piece, settings, flat.device)
             mask = (masks or {}).get(piece.name)
             estimates[piece].add(flat, None if mask is None else piece.of(mask))
         seen += 1
@@ -164,70 +147,52 @@ def inverse_fisher(
     return InverseFisher({piece: estimate.finish() for piece, estimate in estimates.items()})
 
 
-def state_bytes(blocks: int, block: int, chunk: int, wide: bool = False) -> int:
+def state_bytes(blocks: int, block: int, chunk: int) -> int:
     """Peak bytes of :func:`inverse_fisher` over so many blocks, gradients of these included.
 
     State and, for B > 1, the buffer of c gradients; one gradient as the caller yields it; scratch
     of the workers.
     """
     scratch = min(blocks, _scratch_blocks()) * _scratch_each(block, chunk)
-    return blocks * _bytes_each(block, chunk, wide) + scratch
+    return blocks * _bytes_each(block, chunk) + scratch
 
 
-def blocks_within(budget: int, block: int, chunk: int, wide: bool = False) -> int:
+def blocks_within(budget: int, block: int, chunk: int) -> int:
     """The most blocks whose :func:`state_bytes` are within ``budget``, in bytes."""
-    each, scratch = _bytes_each(block, chunk, wide), _scratch_each(block, chunk)
+    each, scratch = _bytes_each(block, chunk), _scratch_each(block, chunk)
     most = _scratch_blocks()
     if budget <= most * (each + scratch):
         return budget // (each + scratch)
     return (budget - most * scratch) // each
 
 
-def _bytes_each(block: int, chunk: int, wide: bool) -> int:
+def _bytes_each(block: int, chunk: int) -> int:
     if block == 1:
-        return 12
-    return 4 * block * ((2 * block if wide else block) + chunk + 1) + 4
+        return 16
+    return 4 * block * (block + 1 + chunk + 1) + 4
 
 
 def _scratch_each(block: int, chunk: int) -> int:
-    # Three float64 matrices of an inverse, or the float32 products of a Woodbury update.
-    return 0 if block == 1 else 24 * block * block + 12 * chunk * block + 8 * chunk * chunk
+    # Three float64 matrices and a triangle of an inverse, or a Woodbury update's float32 products.
+    return 0 if block == 1 else 28 * block * block + 12 * chunk * block + 8 * chunk * chunk
 
 
 def _scratch_blocks() -> int:
     return PART * workers()
 
 
-@dataclass
-class Spare:
-    """Bytes that are left for float64, shared by the pieces of one estimate."""
-
-    bytes: int
-
-    def take(self, state: Tensor) -> bool:
-        """Whether a float32 state may become float64: for a moment both are there."""
-        if 8 * state.numel() > self.bytes:
-            return False
-        self.bytes -= 4 * state.numel()
-        return True
-
-
 class Estimate:
     """F^-1 of one piece, fed gradient by gradient."""
 
-    def __init__(
-        self, piece: Piece, settings: FisherSettings, spare: Spare, device: torch.device
-    ) -> None:
+    def __init__(self, piece: Piece, settings: FisherSettings, device: torch.device) -> None:
         """Make the state before the first gradient."""
-        self.piece, self.settings, self.spare = piece, settings, spare
+        self.piece, self.settings = piece, settings
         self.algebra = _cheapest(settings) if settings.algebra == "auto" else settings.algebra
         block, count = settings.block, piece.blocks(settings.block)
         self.filled = 0
-        wide = settings.wide and self.algebra == "accumulate" and device.type != "mps"
-        dtype = torch.float64 if wide else torch.float32
-        self.state = torch.zeros(count, block, block, device=device, dtype=dtype)
+        self.state = Symmetric(count, block, device)
         if self.algebra in ("recursion", "woodbury"):
-            self.state.diagonal(dim1=1, dim2=2).fill_(1 / settings.dampening)
+            self.state.diagonal().fill_(1 / settings.dampening)
         if self.algebra != "diagonal":
             self.buffer = torch.zeros(settings.chunk, count * block, device=device)
             self.trace = torch.zeros(count, device=device)
@@ -236,7 +201,7 @@ class Estimate:
         """Take in one gradient of the piece, flat, multiplied by a mask where one is given."""
         if self.algebra == "diagonal":
             gradient = flat.float() if mask is None else flat.float() * mask
-            self.state.view(-1).addcmul_(gradient, gradient)
+            self.state.diagonal().view(-1).addcmul_(gradient, gradient)
             return
         row = self.buffer[self.filled, : flat.numel()]
         torch.mul(flat, 1.0 if mask is None else mask, out=row)
@@ -244,13 +209,13 @@ class Estimate:
         if self.filled == self.settings.chunk:
             self._update()
 
-    def finish(self) -> Tensor:
-        """F^-1, [n, B, B]; the estimate is used up."""
+    def finish(self) -> Symmetric:
+        """F^-1, n of [B, B]; the estimate is used up."""
         if self.filled:
             self._update()
         if self.algebra == "diagonal":
-            mean = self.state.div_(self.settings.count)
-            return mean.add_(self.settings.dampening).reciprocal_()
+            mean = self.state.diagonal().div_(self.settings.count)
+            mean.add_(self.settings.dampening).reciprocal_()
         if self.algebra == "accumulate":
             invert_sum(self.state, self.settings.count, self.settings.dampening)
         return self.state
@@ -261,11 +226,11 @@ class Estimate:
         if self.algebra == "accumulate":
             self._keep_accurate(chunk)
         if self.algebra == "accumulate":
-            add_outer(self.state, chunk)
-        elif self.algebra == "woodbury":
-            woodbury_update(self.state, chunk, self.settings.count)
+            self.state.add_outer(chunk)
         else:
-            rank_one_update(self.state, chunk, self.settings.count)
+            update = woodbury_update if self.algebra == "woodbury" else rank_one_update
+            assert self.state.whole is not None
+            update(self.state.whole, chunk, self.settings.count)
         self.filled = 0
 
     def _keep_accurate(self, chunk: Tensor) -> None:
@@ -274,16 +239,14 @@ class Estimate:
         if not math.isfinite(worst):
             raise DivergedError(f"a gradient of {self.piece.name} is not finite")
         bound = _EPS * worst / self.settings.count / self.settings.dampening
-        wide = self.state.dtype == torch.float64
-        if self.settings.algebra != "auto" or wide or bound <= TOLERANCE:
+        exact = self.state.whole is None
+        if self.settings.algebra != "auto" or exact or bound <= TOLERANCE:
             return
         if self.state.device.type == "mps":  # has no float64
             invert_sum(self.state, self.settings.count, self.settings.dampening)
             self.algebra = "recursion"
-        elif self.spare.take(self.state):
-            self.state = self.state.double()
         else:
-            raise NeedsFloat64(self.piece.name)
+            self.state.widen()
 
 
 def _cheapest(settings: FisherSettings) -> Algebra:

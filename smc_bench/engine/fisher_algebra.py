@@ -5,46 +5,11 @@ Shapes: n blocks of B weights, c gradients at a time; m gradients in all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor
 
+from smc_bench.engine.symmetric import Symmetric, by_parts
 from smc_bench.errors import DivergedError
-
-PART = 512
-"""Blocks that a worker factorises at a time: bounds its scratch, and keeps it near the cache."""
-
-_WORKERS = 8
-
-
-def workers() -> int:
-    """How many parts are worked on side by side on a CPU."""
-    return min(torch.get_num_threads(), _WORKERS)
-
-
-def by_parts(blocks: int, work: Callable[[slice], None], device: torch.device) -> None:
-    """Call ``work`` on slices of at most :data:`PART` blocks, on a CPU in a few threads.
-
-    Torch factorises the matrices of a batch one by one, so whole parts are done side by side.
-    """
-    parts = [slice(i, min(i + PART, blocks)) for i in range(0, blocks, PART)]
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or len(parts) == 1:
-        for part in parts:
-            work(part)
-        return
-
-    def alone(part: slice) -> None:
-        torch.set_num_threads(1)  # of this worker; the default of new threads is put back below
-        work(part)
-
-    try:
-        with ThreadPoolExecutor(workers()) as pool:
-            list(pool.map(alone, parts))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def rank_one_update(inverse: Tensor, gradients: Tensor, count: int) -> None:
@@ -84,8 +49,8 @@ def woodbury_update(inverse: Tensor, gradients: Tensor, count: int) -> None:
     by_parts(len(inverse), update, inverse.device)
 
 
-def invert_sum(outer: Tensor, count: int, dampening: float) -> None:
-    """Turn sums of g g^T, [n, B, B], into (lambda I + sum / m)^-1, in place.
+def invert_sum(outer: Symmetric, count: int, dampening: float) -> None:
+    """Turn sums of g g^T, n of [B, B], into (lambda I + sum / m)^-1, in place.
 
     Raises:
         DivergedError: If a block is not positive definite.
@@ -113,16 +78,3 @@ def cholesky(matrices: Tensor) -> Tensor:
             "too large for the dampening"
         )
     return factor
-
-
-def add_outer(outer: Tensor, gradients: Tensor) -> None:
-    """Add sums of g g^T over a chunk, [n, c, B], to ``outer``, [n, B, B], in its dtype."""
-    if outer.dtype == gradients.dtype:
-        outer.baddbmm_(gradients.mT, gradients)
-        return
-
-    def add(part: slice) -> None:
-        wide = gradients[part].to(outer.dtype)
-        outer[part].baddbmm_(wide.mT, wide)
-
-    by_parts(len(outer), add, outer.device)

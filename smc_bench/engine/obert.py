@@ -10,7 +10,6 @@ Weights that are pruned already have no part in any of it: their gradients are m
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -19,7 +18,6 @@ from smc_bench.engine.fisher import (
     CHUNKS,
     FisherSettings,
     InverseFisher,
-    NeedsFloat64,
     Piece,
     blocks_within,
     inverse_fisher,
@@ -52,20 +50,15 @@ def obert(weights: Weights, statistics: Statistics) -> Scored:
         )
     epoch = options.gradients == "epoch"
     count = int(statistics.epoch_batches(options.gradient_batch) if epoch else options.gradients)
-    surgeon = _Surgeon(weights, statistics, options, count, wide=False)
-    saliency: Saliency | None = None
-    with suppress(NeedsFloat64):
-        saliency = surgeon.saliency()
-    if saliency is None:  # by now what failed is freed: while an exception lives, it is not
-        surgeon = _Surgeon(weights, statistics, options, count, wide=True)
-        saliency = surgeon.saliency()
+    surgeon = _Surgeon(weights, statistics, options, count)
+    saliency = surgeon.saliency()
     # With blocks of one weight there are no others to update.
     idle = options.update == "none" or options.block == 1
     return Scored(saliency, None if idle else surgeon.compensate)
 
 
 def plan_passes(
-    weights: Mapping[str, Tensor], options: ObertOptions, count: int, wide: bool = False
+    weights: Mapping[str, Tensor], options: ObertOptions, count: int
 ) -> tuple[int, list[list[Piece]]]:
     """Split weights into groups whose estimate fits ``fisher_memory``, in as few as can be.
 
@@ -73,7 +66,6 @@ def plan_passes(
         weights: What is to be estimated.
         options: The scorer's options.
         count: Gradients, m.
-        wide: Plan for float64.
 
     Returns:
         Gradients to buffer at a time, and the pieces of each group.
@@ -84,11 +76,11 @@ def plan_passes(
     block = options.block
     total = sum(-(-w.numel() // block) for w in weights.values())
     chunks = [min(chunk, count) for chunk in CHUNKS]
-    rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk, wide) for chunk in chunks}
+    rooms = {chunk: blocks_within(options.fisher_bytes, block, chunk) for chunk in chunks}
     passes = {chunk: -(-total // room) for chunk, room in rooms.items() if room > 0}
     if not passes or min(passes.values()) > MAX_PASSES:
-        needed = state_bytes(-(-total // MAX_PASSES), block, chunks[-1], wide)
-        whole = state_bytes(total, block, chunks[0], wide)
+        needed = state_bytes(-(-total // MAX_PASSES), block, chunks[-1])
+        whole = state_bytes(total, block, chunks[0])
         raise SuiteError(
             f"fisher_memory: {options.fisher_memory} is too small for the Fisher blocks of "
             f"{total * block} weights: give at least {needed / 1e6:.3g}MB for {MAX_PASSES} passes "
@@ -127,12 +119,10 @@ class _Surgeon:
         statistics: Statistics,
         options: ObertOptions,
         count: int,
-        *,
-        wide: bool,
     ) -> None:
         self.weights, self.statistics, self.options = weights, statistics, options
-        self.count, self.wide = count, wide
-        self.chunk, self.groups = plan_passes(weights, options, count, wide)
+        self.count = count
+        self.chunk, self.groups = plan_passes(weights, options, count)
         self.kept: tuple[list[Piece], InverseFisher] | None = None
 
     def saliency(self) -> Saliency:
@@ -156,16 +146,7 @@ class _Surgeon:
             return kept[1]
         del kept  # there is room for one only
         options, names = self.options, list(dict.fromkeys(piece.name for piece in group))
-        blocks = sum(piece.blocks(options.block) for piece in group)
-        used = state_bytes(blocks, options.block, self.chunk, self.wide)
-        settings = FisherSettings(
-            options.block,
-            self.count,
-            options.dampening,
-            self.chunk,
-            wide=self.wide,
-            spare=options.fisher_bytes - used,
-        )
+        settings = FisherSettings(options.block, self.count, options.dampening, self.chunk)
         train = options.gradient_mode == "train"
         gradients = self.statistics.gradients(
             names, self.count, options.gradient_batch, train=train

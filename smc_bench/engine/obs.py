@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.fisher import as_rows
-from smc_bench.engine.fisher_algebra import by_parts, cholesky
+from smc_bench.engine.fisher_algebra import cholesky
 from smc_bench.engine.structure import UNSTRUCTURED, kept_of, row_multiple
+from smc_bench.engine.symmetric import Symmetric, by_parts
 
 _LARGEST_PATTERN = 8
 
 
-def saliency_of(weight: Tensor, blocks: Tensor, structure: str, eps: float) -> Tensor:
+def saliency_of(weight: Tensor, blocks: Symmetric, structure: str, eps: float) -> Tensor:
     """Saliency of flat weights.
 
     - ``unstructured``: w_i^2 / (2 [F^-1]_ii + eps), as in sparseml.
@@ -31,13 +32,13 @@ def saliency_of(weight: Tensor, blocks: Tensor, structure: str, eps: float) -> T
 
     Args:
         weight: Flat, of at most n B weights.
-        blocks: F^-1, [n, B, B].
+        blocks: F^-1, n of [B, B].
         structure: ``unstructured``, ``block4`` or ``N:M``.
         eps: Added to the denominator where weights count one by one.
     """
     pattern, size = kept_of(structure), row_multiple(structure)
-    diagonal = blocks.diagonal(dim1=1, dim2=2)
-    rows = as_rows(weight, blocks.shape[1])
+    diagonal = blocks.diagonal()
+    rows = as_rows(weight, blocks.block)
     alone = rows.square() / (2 * diagonal + eps).to(weight.dtype)
     if structure == UNSTRUCTURED or size > _LARGEST_PATTERN:
         return alone.flatten()[: weight.numel()]
@@ -71,7 +72,7 @@ def _group_saliency(values: Tensor, inverse: Tensor, going: int) -> Tensor:
     return torch.where(member[best], low, (share + alone).to(values.dtype).maximum(above))
 
 
-def multipliers(going: Tensor, pruned: Tensor, blocks: Tensor, size: int, eps: float) -> Tensor:
+def multipliers(going: Tensor, pruned: Tensor, blocks: Symmetric, size: int, eps: float) -> Tensor:
     """The x of the update -F^-1 x that makes up for pruned weights, flat.
 
     Pruned weights of the same ``size`` consecutive ones are solved for together:
@@ -80,14 +81,14 @@ def multipliers(going: Tensor, pruned: Tensor, blocks: Tensor, size: int, eps: f
     Args:
         going: Weights where they are newly pruned, 0 elsewhere; flat.
         pruned: True where they are newly pruned; flat.
-        blocks: F^-1, [n, B, B].
+        blocks: F^-1, n of [B, B].
         size: 1 takes each alone (sparseml's update), B the whole block, else groups.
         eps: Added to the diagonal where each is taken alone.
     """
-    block = blocks.shape[1]
+    block = blocks.block
     rows, chosen = as_rows(going, block), as_rows(pruned, block)
     if size == 1:
-        return (rows / (blocks.diagonal(dim1=1, dim2=2) + eps)).flatten()[: going.numel()]
+        return (rows / (blocks.diagonal() + eps)).flatten()[: going.numel()]
     found = torch.zeros_like(rows)
     if size == block:
         _solve_blocks(rows, chosen, blocks, found)
@@ -105,7 +106,7 @@ def multipliers(going: Tensor, pruned: Tensor, blocks: Tensor, size: int, eps: f
     return found.flatten()[: going.numel()]
 
 
-def _solve_blocks(rows: Tensor, chosen: Tensor, blocks: Tensor, found: Tensor) -> None:
+def _solve_blocks(rows: Tensor, chosen: Tensor, blocks: Symmetric, found: Tensor) -> None:
     """Solve each block for its own pruned weights, those with equally many side by side.
 
     The pruned weights of a block are gathered; blocks with fewer than the most of their part are
@@ -120,7 +121,8 @@ def _solve_blocks(rows: Tensor, chosen: Tensor, blocks: Tensor, found: Tensor) -
         first = chosen[which].to(torch.uint8).argsort(dim=1, descending=True, stable=True)
         at = first[:, :most]
         live = chosen[which].gather(1, at)
-        matrix = blocks[which[:, None, None], at[:, :, None], at[:, None, :]].to(_wide(rows))
+        taken = torch.arange(len(which), device=at.device)[:, None, None]
+        matrix = blocks[which][taken, at[:, :, None], at[:, None, :]].to(_wide(rows))
         matrix = matrix * (live.unsqueeze(-1) & live.unsqueeze(-2)) + torch.diag_embed(~live)
         wanted = rows[which].gather(1, at).to(matrix.dtype).unsqueeze(-1)
         solution = torch.cholesky_solve(wanted, cholesky(matrix)).squeeze(-1)
