@@ -94,7 +94,7 @@ class _Group:
 
     @classmethod
     def of(cls, same: list[Timing]) -> _Group:
-        rate = sum(t.train for t in same) / sum(steps_of(t.cell) for t in same)
+        rate = sum(t.train for t in same) / sum(_units(t.cell) for t in same)
         around = [t.around for t in same if t.around is not None]
         return cls(same[0].cell, rate, sum(around) / len(around) if around else 0.0)
 
@@ -125,7 +125,7 @@ class Predictor:
         shape = shape_of(cell)
         same = self._groups.get((shape, threads))
         if same is not None:
-            return Predicted(same.rate * steps_of(cell), same.around, "measured")
+            return Predicted(same.rate * _units(cell), same.around, "measured")
         return self._scaled(cell, shape, threads)
 
     def _scaled(self, cell: Cell, shape: Shape, threads: int) -> Predicted | None:
@@ -140,7 +140,7 @@ class Predictor:
             return None
         _, ratio, group = best
         a_row = ratio * group.example.recipe.train.batch / cell.recipe.train.batch
-        return Predicted(ratio * group.rate * steps_of(cell), a_row * group.around, "scaled")
+        return Predicted(ratio * group.rate * _units(cell), a_row * group.around, "scaled")
 
     def _ratio(self, timed: Cell, cell: Cell) -> float:
         """FLOPs of a step of ``cell`` over those of a timed one; 0 where nothing compares them."""
@@ -154,6 +154,11 @@ class Predictor:
     def _weights_of(self, cell: Cell) -> int | None:
         known = ENCODERS.get(cell.model)
         return self._weights.get(cell.model_pin) or (known.weights if known else None)
+
+
+def _units(cell: Cell) -> int:
+    """Steps that time goes by; a cell that only prunes has none, and takes the time of one."""
+    return max(1, steps_of(cell))
 
 
 def _tokens(cell: Cell) -> int:

@@ -54,6 +54,18 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     assert set(states.values()) == {"done"}
 
 
+def test_one_shot_cells_run(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    """They take no step, and several of them are predicted from each other while they run."""
+    text = suite_file.read_text().replace("{recipe: smc}", "{recipe: one-shot-magnitude}")
+    suite_file.write_text(text.replace("sparsity: [0.5]", "sparsity: [0.5, 0.7]"))
+    results = tmp_path / "results"
+    only = ("--only", "arm=plain", "--no-report")
+    smc("run", suite_file, "--results", results, "--data-root", mirror, "--jobs", 1, *only)
+    steps = sorted(record["total_steps"] for record in records(results).values())
+    assert len(steps) == 3
+    assert steps[:2] == [0, 0]
+
+
 @dataclass
 class Interrupted:
     """A run of one dense cell that something happens to once its first checkpoint is on disk."""

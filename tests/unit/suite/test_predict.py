@@ -92,3 +92,15 @@ def test_models_are_compared_by_their_linear_weights() -> None:
 def test_what_nothing_is_comparable_to_is_not_known(changes: dict[str, Any]) -> None:
     assert Predictor([timing(cell(), 0.1)]).predict(cell(**changes), 1) is None
     assert Predictor([]).predict(cell(), 1) is None
+
+
+def test_cells_that_only_prune_take_as_long_as_each_other() -> None:
+    changes: dict[str, Any] = {
+        "recipe__sparsity_schedule": {"kind": "one_shot", "at": "0it"},
+        "recipe__train__duration": "0it",
+    }
+    done, other = cell(**changes), cell(**changes, sparsity=0.8)
+    assert steps_of(done) == 0
+    found = Predictor([Timing(done, 1, 7.0, 5.0)]).predict(other, 1)
+    assert found is not None
+    assert found.total == pytest.approx(12.0)
