@@ -8,6 +8,7 @@ never exceed the cores, except that one cell always may run.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class LocalPool:
         try:
             while self.workers or (self.waiting and not self._stopping):
                 self._start_ready()
-                self.on_tick(self)
+                self._tick()
                 wait_for_any(self.workers, _POLL_SECONDS)
                 self._reap()
         finally:
@@ -100,8 +101,16 @@ class LocalPool:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self.outcome.interrupted = self._stopping
-        self.on_tick(self)
+        self._tick()
         return self.outcome
+
+    def _tick(self) -> None:
+        """Show where the run is; a mistake there must not cost the cells that run."""
+        try:
+            self.on_tick(self)
+        except Exception as error:
+            self.on_tick = lambda pool: None
+            print(f"progress is not shown any more: {error!r}", file=sys.stderr)
 
     def _folder(self, cell: Cell) -> CellFolder:
         return self.store.folder(cell.folder)

@@ -167,3 +167,14 @@ def test_more_jobs_than_cores_do_not_run_at_once(
     outcome = run(pool(jobs=4, on_tick=watch), *[cell(seed) for seed in range(1, 7)])
     assert len(outcome.done) == 6
     assert most == 2
+
+
+def test_a_mistake_in_the_display_costs_no_cell(pool, capsys: pytest.CaptureFixture[str]) -> None:
+    def wrong(_: LocalPool) -> None:
+        raise ZeroDivisionError
+
+    running = pool(wrong, jobs=2)
+    cells = {one.id: one for one in map(cell, (1, 2, 3))}
+    outcome = running.run(cells)
+    assert sorted(outcome.done) == sorted(cells)
+    assert capsys.readouterr().err.count("progress is not shown any more: ZeroDivisionError") == 1
