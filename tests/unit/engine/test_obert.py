@@ -10,16 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from torch import nn
 
 from smc_bench.engine.fisher import Estimate, InverseFisher, state_bytes
 from smc_bench.engine.masks import Masks, tighten
 from smc_bench.engine.obert import obert, plan_passes
-from smc_bench.engine.obert_options import FLOAT32_EPS, ObertOptions, to_bytes
-from smc_bench.engine.obs import saliency_of, solve_small
+from smc_bench.engine.obert_options import FLOAT32_EPS, ObertOptions
 from smc_bench.engine.scorers import Scored, Statistics
-from smc_bench.engine.symmetric import Symmetric
 from smc_bench.errors import SuiteError
 
 COUNT, BATCH = 24, 4
@@ -179,17 +176,6 @@ def test_patterns_take_the_cheapest_set(structure: str) -> None:
                 assert costs[sets.index(chosen)] <= min(costs) * (1 + 1e-3)
 
 
-@given(seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=20)
-def test_a_zero_outside_the_cheapest_set_does_not_get_in(seed: int) -> None:
-    noise = torch.Generator().manual_seed(seed)
-    root = torch.randn(3, 4, 4, generator=noise)
-    blocks, weight = root @ root.mT + 0.1 * torch.eye(4), torch.randn(12, generator=noise)
-    weight[::4] = 0.0
-    found = saliency_of(weight, Symmetric.of(blocks), "2:4", 0.0).view(3, 4)
-    assert bool((found.sort(dim=1).values.diff(dim=1)[:, 1] > 0).all())
-
-
 @given(
     seed=st.integers(0, 200),
     sparsity=st.floats(0.35, 0.95),
@@ -310,25 +296,3 @@ def test_too_little_memory_says_what_is_needed() -> None:
 def test_block_must_hold_whole_groups() -> None:
     with pytest.raises(SuiteError, match="multiple of 4, not 50"):
         score(Evidence(Tiny(), "block4", block=50))
-
-
-def test_options() -> None:
-    assert to_bytes("4GB") == 4 * 10**9
-    assert to_bytes("1.5 GiB") == 3 * 2**29
-    assert ObertOptions(fisher_memory=" 4.0 gb").fisher_memory == "4GB"
-    assert ObertOptions(fisher_memory="2gib").fisher_memory == "2GiB"
-    assert ObertOptions(eps=True) == ObertOptions() == ObertOptions(eps=FLOAT32_EPS)
-    assert ObertOptions(eps=False).eps == 0.0
-    for wrong in ("4", "GB", "0GB", "4 apples", 4):
-        with pytest.raises(ValidationError, match="unit"):
-            ObertOptions(fisher_memory=wrong)
-
-
-@given(seed=st.integers(0, 100), size=st.integers(1, 8))
-@settings(deadline=None, max_examples=20)
-def test_small_systems(seed: int, size: int) -> None:
-    noise = torch.Generator().manual_seed(seed)
-    root = torch.randn(5, 3, size, size, generator=noise, dtype=torch.float64)
-    matrix = root @ root.mT + 0.1 * torch.eye(size)
-    vector = torch.randn(5, 3, size, generator=noise, dtype=torch.float64)
-    assert torch.allclose(solve_small(matrix, vector), torch.linalg.solve(matrix, vector))
