@@ -10,8 +10,10 @@ The model, on purpose a simple one:
   speed to threads. That is rough (real sequences are shorter, threads do not scale so well), and
   said where it is used.
 
-Steps are nominal ones (:func:`smc_bench.suite.length.steps_of`) on both sides, so what a task's
-windows add cancels out. No torch.
+A scorer's gradients count as the steps that they amount to in rows, taken once an event (a Fisher
+estimate made in several passes takes longer). Steps are nominal ones
+(:func:`smc_bench.suite.length.steps_of`) on both sides, so what a task's windows add cancels out.
+No torch.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Literal
 
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import ENCODERS
-from smc_bench.suite.length import steps_of
+from smc_bench.suite.length import steps_of, timeline_of
 from smc_bench.tasks.specs import SPECS
 
 Shape = tuple[object, ...]
@@ -156,9 +158,20 @@ class Predictor:
         return self._weights.get(cell.model_pin) or (known.weights if known else None)
 
 
-def _units(cell: Cell) -> int:
-    """Steps that time goes by; a cell that only prunes has none, and takes the time of one."""
-    return max(1, steps_of(cell))
+def _units(cell: Cell) -> float:
+    """What time goes by: optimizer steps, and a scorer's gradients as steps of as many rows.
+
+    A cell that only prunes, by a scorer without gradients, takes the time of one step.
+    """
+    recipe, timeline = cell.recipe, timeline_of(cell)
+    count, batch = (recipe.scorer_options.get(key) for key in ("gradients", "gradient_batch"))
+    rows = 0.0
+    if batch is not None:
+        an_epoch = timeline.steps_per_epoch * recipe.train.batch
+        rows = an_epoch if count == "epoch" else float(count * batch)
+    steps = steps_of(cell)
+    events = sum(event.step <= steps for event in timeline.events) * recipe.recomputations
+    return max(1.0, steps + events * rows / recipe.train.batch)
 
 
 def _tokens(cell: Cell) -> int:

@@ -104,3 +104,15 @@ def test_cells_that_only_prune_take_as_long_as_each_other() -> None:
     found = Predictor([Timing(done, 1, 7.0, 5.0)]).predict(other, 1)
     assert found is not None
     assert found.total == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize(("gradients", "rows"), [(256, 256 * 16), ("epoch", 67349)])
+def test_gradients_of_a_scorer_count_as_the_steps_they_amount_to(
+    gradients: int | str, rows: int
+) -> None:
+    options = {"gradients": gradients, "gradient_batch": 16}
+    scored = cell(recipe__scorer="obert", recipe__scorer_options=options, sparsity=0.9)
+    found = Predictor([timing(cell(sparsity=0.9), 0.1)]).predict(scored, 1)
+    assert found is not None
+    steps = steps_of(scored) + 5 * rows / 32  # five events for 0.9
+    assert found.train == pytest.approx(0.1 * steps, rel=1e-3)
