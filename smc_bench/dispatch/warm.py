@@ -42,8 +42,8 @@ def serve(attempt: Callable[[str], int], store: Store) -> int:
     """
     requests, replies = _take_pipes()
     first_rest = 0
+    _end_on_signals()
     for count in range(1, MOST_CELLS + 1):
-        _end_on_signals()
         line = requests.readline()
         if not line:
             return DONE
@@ -55,6 +55,7 @@ def serve(attempt: Callable[[str], int], store: Store) -> int:
         if code != DONE:
             return code
         _restore(environment)
+        _end_on_signals()  # before it says that it is free
         rest = give_back_memory()
         first_rest = first_rest or rest
         if count < MOST_CELLS and rest - first_rest <= MOST_GROWTH:
