@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.fisher_algebra import invert_sum, rank_one_update, woodbury_update
-from smc_bench.engine.symmetric import PART, Symmetric, workers
+from smc_bench.engine.parts import PART, workers
+from smc_bench.engine.symmetric import Symmetric
 from smc_bench.errors import DivergedError
 
 Algebra = Literal["auto", "recursion", "woodbury", "accumulate", "diagonal"]

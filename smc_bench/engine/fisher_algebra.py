@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from smc_bench.engine.symmetric import Symmetric, by_parts
+from smc_bench.engine.parts import by_parts
+from smc_bench.engine.symmetric import Symmetric
 from smc_bench.errors import DivergedError
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from smc_bench.engine.fisher import as_rows
 from smc_bench.engine.fisher_algebra import cholesky
+from smc_bench.engine.parts import by_parts
 from smc_bench.engine.structure import UNSTRUCTURED, kept_of, row_multiple
-from smc_bench.engine.symmetric import Symmetric, by_parts
+from smc_bench.engine.symmetric import Symmetric
 
 _LARGEST_PATTERN = 8
 

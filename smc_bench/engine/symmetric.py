@@ -6,44 +6,10 @@ than float32 has can go over to float64 where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor
 
-PART = 512
-"""Matrices that a worker takes at a time: bounds its scratch, and keeps it near the cache."""
-
-_WORKERS = 8
-
-
-def workers() -> int:
-    """How many parts are worked on side by side on a CPU."""
-    return min(torch.get_num_threads(), _WORKERS)
-
-
-def by_parts(blocks: int, work: Callable[[slice], None], device: torch.device) -> None:
-    """Call ``work`` on slices of at most :data:`PART` blocks, on a CPU in a few threads.
-
-    Torch factorises the matrices of a batch one by one, so whole parts are done side by side.
-    """
-    parts = [slice(i, min(i + PART, blocks)) for i in range(0, blocks, PART)]
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or len(parts) == 1:
-        for part in parts:
-            work(part)
-        return
-
-    def alone(part: slice) -> None:
-        torch.set_num_threads(1)  # of this worker; the default of new threads is put back below
-        work(part)
-
-    try:
-        with ThreadPoolExecutor(workers()) as pool:
-            list(pool.map(alone, parts))
-    finally:
-        torch.set_num_threads(threads)
+from smc_bench.engine.parts import by_parts
 
 
 class Symmetric:
@@ -66,15 +32,6 @@ class Symmetric:
         self._of_triangle = torch.empty(block, block, dtype=torch.long, device=device)
         self._of_triangle[rows, columns] = torch.arange(len(rows), device=device)
         self._of_triangle[columns, rows] = self._of_triangle[rows, columns]
-
-    @classmethod
-    def of(cls, matrices: Tensor) -> Symmetric:
-        """Copies of [n, B, B], in float32, or as float64 triangles if that is their dtype."""
-        found = cls(len(matrices), matrices.shape[1], matrices.device)
-        if matrices.dtype == torch.float64:
-            found.widen()
-        found[slice(None)] = matrices
-        return found
 
     def __len__(self) -> int:
         """Number of matrices, n."""

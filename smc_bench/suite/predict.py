@@ -166,9 +166,10 @@ def _units(cell: Cell) -> float:
     recipe, timeline = cell.recipe, timeline_of(cell)
     count, batch = (recipe.scorer_options.get(key) for key in ("gradients", "gradient_batch"))
     rows = 0.0
-    if batch is not None:
-        an_epoch = timeline.steps_per_epoch * recipe.train.batch
-        rows = an_epoch if count == "epoch" else float(count * batch)
+    if count == "epoch":
+        rows = float(timeline.steps_per_epoch * recipe.train.batch)
+    elif isinstance(count, int) and isinstance(batch, int):  # a plug-in's may be anything
+        rows = float(count * batch)
     steps = steps_of(cell)
     events = sum(event.step <= steps for event in timeline.events) * recipe.recomputations
     return max(1.0, steps + events * rows / recipe.train.batch)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.engine import symmetric
+from smc_bench.engine import parts
 from smc_bench.engine.fisher import (
     CHUNKS,
     TOLERANCE,
@@ -192,7 +192,7 @@ def test_pieces_are_slices_of_the_whole() -> None:
 def test_workers_change_nothing(algebra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = gradients("free", 1e-3)
     alone, piece = estimate(given, algebra)
-    monkeypatch.setattr(symmetric, "PART", 2)
+    monkeypatch.setattr(parts, "PART", 2)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smc_bench.engine.obs import saliency_of, solve_small
-from smc_bench.engine.symmetric import Symmetric
+from tests.helpers.matrices import symmetric
 
 
 @given(seed=st.integers(0, 1000))
@@ -15,7 +15,7 @@ def test_a_zero_outside_the_cheapest_set_does_not_get_in(seed: int) -> None:
     root = torch.randn(3, 4, 4, generator=noise)
     blocks, weight = root @ root.mT + 0.1 * torch.eye(4), torch.randn(12, generator=noise)
     weight[::4] = 0.0
-    found = saliency_of(weight, Symmetric.of(blocks), "2:4", 0.0).view(3, 4)
+    found = saliency_of(weight, symmetric(blocks), "2:4", 0.0).view(3, 4)
     assert bool((found.sort(dim=1).values.diff(dim=1)[:, 1] > 0).all())
 
 

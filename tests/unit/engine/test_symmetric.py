@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.engine import symmetric
+from smc_bench.engine import parts
 from smc_bench.engine.symmetric import Symmetric
+from tests.helpers.matrices import symmetric
 
 CPU = torch.device("cpu")
 
@@ -25,7 +26,7 @@ def test_both_kinds_are_the_matrices(count: int, block: int, chunk: int) -> None
     gradients = torch.randn(count, chunk, block, generator=noise)
     some = torch.tensor([count - 1, 0])
     for dtype, digits in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
-        found = Symmetric.of(true.to(dtype))
+        found = symmetric(true.to(dtype))
         close = {"rtol": digits, "atol": 100 * digits}
         found.add_outer(gradients)
         expected = true + torch.einsum("ncb,ncd->nbd", gradients.double(), gradients.double())
@@ -38,7 +39,7 @@ def test_both_kinds_are_the_matrices(count: int, block: int, chunk: int) -> None
 
 
 def test_widening_keeps_every_bit_and_takes_no_room() -> None:
-    found = Symmetric.of(matrices(5, 7).float())
+    found = symmetric(matrices(5, 7).float())
     before, place = found[slice(None)].clone(), found._room.data_ptr()
     found.widen()
     found.widen()
@@ -51,7 +52,7 @@ def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     gradients = torch.randn(11, 3, 4, generator=torch.Generator().manual_seed(0))
     one.widen()
     one.add_outer(gradients)
-    monkeypatch.setattr(symmetric, "PART", 2)
+    monkeypatch.setattr(parts, "PART", 2)
     other.widen()
     other.add_outer(gradients)
     assert torch.equal(one[slice(None)], other[slice(None)])
