@@ -22,6 +22,8 @@ from typing import Any
 
 from fisher_support import processor
 
+from smc_bench.dispatch.launch import worker_environment
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BATCH = {"sst2": 32, "commonsense_qa": 16, "squad": 16}
@@ -29,14 +31,11 @@ CONTESTANTS = (("trainer", "bf16"), ("ours", "bf16"), ("trainer", "fp32"), ("our
 
 
 def called(*words: str, threads: int) -> dict[str, Any]:
-    """One process's JSON."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "passive",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    """One process's JSON: ours as a worker is started, the Trainer with as many threads."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    if words[0] == "ours":
+        environment = worker_environment(threads)
+    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, str(HERE / "training_worker.py"), *words],
         capture_output=True,

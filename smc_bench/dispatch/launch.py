@@ -11,6 +11,12 @@ from pathlib import Path
 # Exit codes of a worker: done, failed, someone else has the cell, interrupted.
 DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
 
+# glibc gives blocks beyond 32 MB, and what is free at the heap's end, back to the system at once; a
+# training step asks for them again, page by page. Kept, a step takes about a sixth less time.
+_KEEP_MEMORY = (
+    "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.top_pad=67108864"
+)
+
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
@@ -42,13 +48,16 @@ def worker_command(
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Environment of a worker: its threads, deterministic kernels, and this very package."""
+    """Environment of a worker: threads, memory, deterministic kernels, and this very package."""
+    # Where a name comes twice, glibc takes the last: the user's.
+    tunables = [_KEEP_MEMORY, *filter(None, [os.environ.get("GLIBC_TUNABLES")])]
     paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
         # Workers that spin for each other's cores are many times slower than passive ones.
         "OMP_WAIT_POLICY": "passive",
+        "GLIBC_TUNABLES": ":".join(tunables),
         "TOKENIZERS_PARALLELISM": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONPATH": os.pathsep.join(paths),
