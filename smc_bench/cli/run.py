@@ -21,6 +21,7 @@ from smc_bench.dispatch.timings import timings_of
 from smc_bench.dispatch.tracking import not_installed
 from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.errors import SuiteError
+from smc_bench.store.clean import PREFIX, leftovers, remove
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
@@ -111,7 +112,8 @@ def command(
         spare_memory(session.store, cells.values(), execution)
     forecast = Forecast(session.store, cells, machine, timings)
     live = Live(cells, forecast)
-    options = Options(machine.jobs, retry, force, gpus, session.include, gpus_per_cell)
+    spared = forecast.spared
+    options = Options(machine.jobs, retry, force, gpus, session.include, gpus_per_cell, spared)
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()
@@ -119,9 +121,21 @@ def command(
     if result is not None:
         keep(session.store.root, {"suite": loaded.suite.name, "profile": loaded.profile, **result})
         say(in_words(result))
+    _end_sharing(session, cells, spared)
     if report:
         write_report(session, session.plan(limit=limit))
     sys.exit(_summary(outcome, cells))
+
+
+def _end_sharing(session: Session, cells: dict[str, Cell], spared: dict[str, int]) -> None:
+    """Say what common beginnings have spared, and remove those that nothing waits for."""
+    if not spared:
+        return
+    records = [session.store.folder(cells[key].folder).record() for key in spared]
+    steps = sum(record.prefix_steps for record in records if record is not None)
+    total = sum(record.total_steps for record in records if record is not None)
+    say(f"common beginnings: {steps} of these cells' {total} steps were taken once for several")
+    remove(item for item in leftovers(session.store) if item.path.parent.name == PREFIX)
 
 
 def _with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:

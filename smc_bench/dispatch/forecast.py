@@ -18,6 +18,7 @@ from smc_bench.store.store import Store, now
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.length import steps_of
 from smc_bench.suite.predict import Predictor, Timing
+from smc_bench.suite.sharing import spared_steps
 
 FILE = "forecasts.jsonl"
 _WELL_ON = 0.05
@@ -25,7 +26,7 @@ _WELL_ON = 0.05
 
 def predictor(store: Store, cells: dict[str, Cell], *, gpu: bool) -> Predictor:
     """What the finished ones of these cells say of the others."""
-    return Predictor(timings_of(store, cells.values(), gpu=gpu))
+    return Predictor(timings_of(store, cells.values(), gpu=gpu), spared_steps(cells.values()))
 
 
 def seconds_for(
@@ -77,7 +78,8 @@ class Forecast:
     ) -> None:
         """Nothing is read before :meth:`update`."""
         self.store, self.cells, self.machine = store, cells, machine
-        self.predicts = Predictor(timings)
+        self.spared = spared_steps(cells.values())
+        self.predicts = Predictor(timings, self.spared)
         self._timings = timings
         self._begin = time.monotonic()
         self._first: tuple[float, float] | None = None  # seconds before, predicted seconds
@@ -114,7 +116,7 @@ class Forecast:
         timing = timing_of(cell, folder, gpu=self.machine.gpus)
         if timing is not None:
             self._timings.append(timing)
-            self.predicts = Predictor(self._timings)
+            self.predicts = Predictor(self._timings, self.spared)
 
     def left(self, pool: LocalPool, done: dict[str, float]) -> float | None:
         """Predicted seconds until all is done, or None while nothing comparable is.
@@ -145,7 +147,7 @@ class Forecast:
             if share >= _WELL_ON and started is not None and not self._resumes(cell):
                 train = (time.monotonic() - started.clock) / share
                 halfway.append(Timing(cell, worker.threads, train))
-        return Predictor([*self._timings, *halfway]) if halfway else self.predicts
+        return Predictor([*self._timings, *halfway], self.spared) if halfway else self.predicts
 
     def result(self, *, whole: bool) -> dict[str, Any] | None:
         """Predicted against measured seconds of cells, each predicted when it started.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +33,8 @@ _GRACE_SECONDS = 120.0
 class Options:
     """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers.
 
-    A cell trains in ``per_cell`` processes, one GPU each.
+    A cell trains in ``per_cell`` processes, one GPU each. ``spared`` has the cells that begin alike
+    (:func:`smc_bench.suite.sharing.spared_steps`).
     """
 
     jobs: int = 1
@@ -42,6 +43,7 @@ class Options:
     gpus: tuple[str, ...] = ()
     include: tuple[Path, ...] = ()
     per_cell: int = 1
+    spared: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,6 +189,7 @@ class LocalPool:
     def _start(self, cell: Cell, threads: int) -> None:
         folder = self._folder(cell)
         folder.create(cell.model_dump(mode="json"))
+        folder.note_sharing(self.options.spared.get(cell.id))
         self._tried.add(cell.id)
         slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
         slot = min(slots & self._free.keys() or slots)

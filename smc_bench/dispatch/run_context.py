@@ -21,7 +21,7 @@ from smc_bench.sources import Lock, Pin, Roots, rows, weights
 from smc_bench.store.artefacts import Artefacts
 from smc_bench.store.files import read_json
 from smc_bench.store.lease import HEARTBEAT_SECONDS
-from smc_bench.store.store import CellFolder, Store
+from smc_bench.store.store import SHARES, CellFolder, Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
 
@@ -107,6 +107,10 @@ class FolderContext:
     def _wait(self) -> None:
         if self.stop.wait(0.5):
             raise Interrupted("stopped while another cell makes what both need")
+
+    def shares_prefix(self) -> bool:
+        """Whether the run that started this cell has others that begin alike."""
+        return (self.folder.path / SHARES).exists()
 
     def newest_checkpoint(self) -> Path | None:
         """Newest complete checkpoint of any attempt."""

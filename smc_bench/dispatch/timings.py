@@ -38,7 +38,8 @@ def timing_of(cell: Cell, folder: CellFolder, *, gpu: bool) -> Timing | None:
         train = float(record["train_seconds"])
         whole = (_time(record["finished"]) - _time(record["started"])).total_seconds()
         weights = int(record["sparsity"]["encoder"]["total"])
-        return Timing(cell, int(record["threads"]), train, max(0.0, whole - train), weights)
+        around, spared = max(0.0, whole - train), int(record.get("prefix_steps", 0))
+        return Timing(cell, int(record["threads"]), train, around, weights, spared)
     except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return None  # a damaged record is said by the verbs that need it
 

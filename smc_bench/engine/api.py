@@ -13,11 +13,13 @@ import torch
 from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, RunContext, SplitScores
 from smc_bench.engine.materials import CellLike, Materials
+from smc_bench.engine.prefix import prefix_content, prefix_steps
 from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 
 WEIGHTS = "weights"
+PREFIX = "prefix"
 
 
 def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:
@@ -94,10 +96,27 @@ class _CellRun:
             processes=self.processes,
         )
         started = time.monotonic()
+        self._share_prefix(trainer, timeline)
         trainer.run()
         seconds = time.monotonic() - started
         self.processes.leave()
         return _Trained(trainer, timeline, len(rows), seconds)
+
+    def _share_prefix(self, trainer: Trainer, timeline: Timeline) -> None:
+        """Come to the first pruning event by what another cell has trained, or train it for all."""
+        steps = prefix_steps(self.recipe, timeline, self.cell.limit)
+        alone = self.processes.count == 1
+        if not (alone and self.context.shares_prefix() and trainer.step < steps):
+            return
+
+        def make(folder: Path) -> None:
+            trainer.reach(steps)
+            trainer.write(folder)
+
+        key = self.materials.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
+        folder = self.context.shared(PREFIX, self.cell.task.train_split, key, make)
+        if trainer.step < steps:
+            trainer.take(folder)
 
     def _finish(self, trained: _Trained) -> CellOutcome:
         trainer, timeline = trained.trainer, trained.timeline
@@ -127,6 +146,7 @@ class _CellRun:
             sparsity=measured,
             events=trainer.events,
             total_steps=trainer.total,
+            prefix_steps=trainer.spared,
             train_features=len(trainer.features),
             rows=rows,
             weights_sha256=_sha256(folder / "model.safetensors"),

@@ -68,6 +68,7 @@ class CellOutcome:
         sparsity: Measured on the saved weights.
         events: Step, target and measured sparsity over the scope of each pruning event.
         total_steps: Optimizer steps of the whole training.
+        prefix_steps: The first so many of them were taken by another cell that begins alike.
         train_features: Sequences (windows) of one epoch.
         rows: Rows used of each split, after limits.
         weights_sha256: Hash of the saved weights file.
@@ -90,6 +91,7 @@ class CellOutcome:
     device: str
     threads: int
     padding: str
+    prefix_steps: int = 0
     splits: dict[str, SplitScores] = field(default_factory=dict)
 
 
@@ -124,6 +126,9 @@ class RunContext(Protocol):
         Raises:
             Interrupted: If asked to stop while another process makes it.
         """
+
+    def shares_prefix(self) -> bool:
+        """Whether other cells begin alike, so that the state before the first event is kept."""
 
     def newest_checkpoint(self) -> Path | None:
         """Folder of the newest complete checkpoint of any attempt."""

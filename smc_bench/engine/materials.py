@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import accelerate
 import tokenizers
 import torch
+import transformers
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
@@ -133,6 +136,21 @@ class Materials:
         folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
         return SavedOutputs(folder)
 
+    def prefix_key(self, content: dict[str, Any], micro_batch: int) -> dict[str, Any]:
+        """Everything that the bits of the weights before the first pruning event follow from."""
+        device = self.accelerator.device
+        cuda = device.type == "cuda"
+        return {
+            **self._key(self.recipe.train.rows),
+            **(self.context.teacher_key() if self.recipe.needs_teacher else {}),
+            **content,
+            "seed": self.cell.seed,
+            "micro_batch": micro_batch,
+            "threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name(device) if cuda else _processor(),
+            "versions": [torch.__version__, transformers.__version__, accelerate.__version__],
+        }
+
     def predict(self, feed: Feed, features: list[Feature], phase: str) -> list[HeadArrays]:
         """Outputs of a model on features, told as a phase of the cell."""
 
@@ -185,6 +203,13 @@ class Materials:
                 f"that {folder.name} has"
             )
         return model
+
+
+def _processor() -> dict[str, Any]:
+    """What decides which kernels torch chooses here; this very machine where torch can't say."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return {"node": platform.node()}
+    return {k: v for k, v in torch.cpu.get_capabilities().items() if not k.startswith("num_")}
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:

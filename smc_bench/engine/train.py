@@ -85,7 +85,7 @@ class Trainer:
             self.raw, recipe, timeline, seed, self.objective, self._scoring, processes
         )
         self.initial = self._initial_state()
-        self.step = 0
+        self.step, self.spared = 0, 0
         self.events: list[dict[str, float]] = []
         lengths = [feature_length(feature) for feature in features]
         grouped = recipe.train.batching == "grouped"
@@ -105,10 +105,22 @@ class Trainer:
             Interrupted: If asked to stop; the state is then on disk.
             DivergedError: If the loss is not finite.
         """
-        self.model.train()
         self._check_same("before training")
+        self.reach(self.total)
+        # An event may fall on the very end: pruned, with no training after it.
+        self._prune_if_due()
+        self._check_same("after training")
+
+    def reach(self, goal: int) -> None:
+        """Train until ``goal`` steps are taken; an event that is due then is not yet taken.
+
+        Raises:
+            Interrupted: If asked to stop; the state is then on disk.
+            DivergedError: If the loss is not finite.
+        """
+        self.model.train()
         interval = to_seconds(self.context.execution.checkpoint_every)
-        while self.step < self.total:
+        while self.step < goal:
             if self._asked_to_stop():
                 self._save()
                 raise Interrupted(f"stopped at step {self.step} of {self.total}")
@@ -119,9 +131,6 @@ class Trainer:
             # The others go on meanwhile, up to the next sum of gradients.
             if time.monotonic() - self._saved_at >= interval and self.step < self.total:
                 self._save()
-        # An event may fall on the very end: pruned, with no training after it.
-        self._prune_if_due()
-        self._check_same("after training")
 
     def _asked_to_stop(self) -> bool:
         """Whether any process was asked to: all stop at the same step."""
@@ -197,23 +206,37 @@ class Trainer:
         if not self.processes.main:
             return
         folder = self.context.checkpoint_folder(self.step)
+        self.write(folder)
+        self.context.commit_checkpoint(folder)
+        self._saved_at = time.monotonic()
+
+    def write(self, folder: Path) -> None:
+        """Write the whole state of training into an empty folder."""
         scaler = self.accelerator.scaler
         numbers = {
             "step": self.step,
             "events": self.events,
             "reached": self.pruner.reached,
+            "spared": self.spared,
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(folder, self.raw, self.optimizer, self.pruner, numbers)
-        self.context.commit_checkpoint(folder)
-        self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
         newest = self.context.newest_checkpoint() if self.processes.main else None
         folder = self.processes.from_main(None if newest is None else str(newest))
-        if folder is None:
-            return
-        numbers = load_checkpoint(Path(folder), self.raw, self.optimizer, self.pruner)
+        if folder is not None:
+            self.spared = int(self._load(Path(folder)).get("spared", 0))
+
+    def take(self, folder: Path) -> None:
+        """Go on from a state that another cell has written: its steps are spared here."""
+        before = self.step
+        self._load(folder)
+        self.spared += self.step - before
+
+    def _load(self, folder: Path) -> dict[str, Any]:
+        numbers = load_checkpoint(folder, self.raw, self.optimizer, self.pruner)
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
         if self.accelerator.scaler is not None and numbers["scaler"]:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])
+        return numbers

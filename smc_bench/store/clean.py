@@ -18,9 +18,9 @@ from typing import Any
 
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, remove_folder
-from smc_bench.store.store import CellFolder, Store
+from smc_bench.store.store import SHARES, CellFolder, Store
 
-ARTEFACTS = "artefacts"
+ARTEFACTS, PREFIX = "artefacts", "prefix"
 # What another process may be writing under a hidden name at this moment is left alone for so long.
 UNFINISHED_SECONDS = 24 * 3600.0
 _CELL_ID = re.compile(r"[0-9a-f]{12}")
@@ -136,6 +136,10 @@ def _artefacts(
     root = store.root / ARTEFACTS
     if not root.is_dir():
         return
+    beginning = any(
+        (folder.path / SHARES).exists() and not (folder.path / "record.json").exists()
+        for folder in folders
+    )
     ids = {folder.path.name.rsplit("-", 1)[-1] for folder in folders}
     running = [_teacher(folder.path / "cell.json") for folder in folders if held(folder)]
     for path in sorted(root.glob("*/*")):
@@ -145,6 +149,10 @@ def _artefacts(
                 yield Leftover(path, "unfinished artefact")
             continue
         if not path.is_dir():
+            continue
+        if path.parent.name == PREFIX:
+            if not beginning:
+                yield Leftover(path, "beginning of cells that are all finished")
             continue
         teachers = _teachers(path)
         if running and (not teachers or teachers & set(running)):

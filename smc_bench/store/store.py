@@ -26,6 +26,9 @@ from smc_bench.store.holder import holder
 from smc_bench.store.lease import lease_held
 from smc_bench.store.record import Failure, Record
 
+SHARES = "shares.json"
+"""In the folder of a cell that shares the steps before its first pruning event with others."""
+
 _T = TypeVar("_T", Record, Failure)
 
 State = Literal["done", "running", "failed", "interrupted", "missing"]
@@ -46,6 +49,13 @@ class CellFolder:
         """Make the folder and write the cell's settings, if they are not there."""
         if not (self.path / "cell.json").exists():
             write_json(self.path / "cell.json", cell)
+
+    def note_sharing(self, spared: int | None) -> None:
+        """Note whether other cells of this run begin like this one (None: they don't)."""
+        if spared is None:
+            (self.path / SHARES).unlink(missing_ok=True)
+        else:
+            write_json(self.path / SHARES, {"spared_steps": spared})
 
     def record(self) -> Record | None:
         """The record, whose presence is completion.

@@ -19,7 +19,7 @@ No torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Timing:
         train: Seconds in training.
         around: Seconds of the attempt outside training; None for a cell that still trains.
         weights: Linear weights of its encoder, as its record counts them; None if not known.
+        spared: Steps that another cell took for it.
     """
 
     cell: Cell
@@ -48,6 +49,7 @@ class Timing:
     train: float
     around: float | None = None
     weights: int | None = None
+    spared: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class _Group:
 
     @classmethod
     def of(cls, same: list[Timing]) -> _Group:
-        rate = sum(t.train for t in same) / sum(_units(t.cell) for t in same)
+        rate = sum(t.train for t in same) / sum(_units(t.cell, t.spared) for t in same)
         around = [t.around for t in same if t.around is not None]
         return cls(same[0].cell, rate, sum(around) / len(around) if around else 0.0)
 
@@ -104,9 +106,9 @@ class _Group:
 class Predictor:
     """Predicts cells from timings; see the module's text for how."""
 
-    def __init__(self, timings: Iterable[Timing]) -> None:
-        """Sort timings by shape."""
-        self.timings = list(timings)
+    def __init__(self, timings: Iterable[Timing], spared: Mapping[str, int] | None = None) -> None:
+        """Sort timings by shape; ``spared`` has steps that cells to predict need not take."""
+        self.timings, self.spared = list(timings), spared or {}
         self._weights: dict[str, int] = {}
         self._known: dict[tuple[str, int], Predicted | None] = {}
         by_shape: dict[tuple[Shape, int], list[Timing]] = {}
@@ -127,7 +129,7 @@ class Predictor:
         shape = shape_of(cell)
         same = self._groups.get((shape, threads))
         if same is not None:
-            return Predicted(same.rate * _units(cell), same.around, "measured")
+            return Predicted(same.rate * self._units(cell), same.around, "measured")
         return self._scaled(cell, shape, threads)
 
     def _scaled(self, cell: Cell, shape: Shape, threads: int) -> Predicted | None:
@@ -142,7 +144,10 @@ class Predictor:
             return None
         _, ratio, group = best
         a_row = ratio * group.example.recipe.train.batch / cell.recipe.train.batch
-        return Predicted(ratio * group.rate * _units(cell), a_row * group.around, "scaled")
+        return Predicted(ratio * group.rate * self._units(cell), a_row * group.around, "scaled")
+
+    def _units(self, cell: Cell) -> float:
+        return _units(cell, self.spared.get(cell.id, 0))
 
     def _ratio(self, timed: Cell, cell: Cell) -> float:
         """FLOPs of a step of ``cell`` over those of a timed one; 0 where nothing compares them."""
@@ -158,7 +163,7 @@ class Predictor:
         return self._weights.get(cell.model_pin) or (known.weights if known else None)
 
 
-def _units(cell: Cell) -> float:
+def _units(cell: Cell, spared: int = 0) -> float:
     """What time goes by: optimizer steps, and a scorer's gradients as steps of as many rows.
 
     A cell that only prunes, by a scorer without gradients, takes the time of one step.
@@ -172,7 +177,7 @@ def _units(cell: Cell) -> float:
         rows = float(count * batch)
     steps = steps_of(cell)
     events = sum(event.step <= steps for event in timeline.events) * recipe.recomputations
-    return max(1.0, steps + events * rows / recipe.train.batch)
+    return max(1.0, steps - spared + events * rows / recipe.train.batch)
 
 
 def _tokens(cell: Cell) -> int:

@@ -73,6 +73,9 @@ class MemoryContext:
         self.folder, self.stop_after = folder, stop_after
         self.execution, self.steps = Execution(), 0
 
+    def shares_prefix(self) -> bool:
+        return False
+
     def newest_checkpoint(self) -> Path | None:
         return max(self.folder.glob("step-*"), default=None)
 

@@ -62,6 +62,9 @@ PART = 4
 class PeerContext(MemoryContext):
     """A process that keeps nothing, as a peer's context must; it alone may be told to stop."""
 
+    def shares_prefix(self) -> bool:
+        return False
+
     def newest_checkpoint(self) -> Path | None:
         raise AssertionError("a peer looked for a checkpoint")
 

@@ -67,6 +67,33 @@ def test_one_shot_cells_run(suite_file: Path, mirror: Path, tmp_path: Path) -> N
     assert steps[:2] == [0, 0]
 
 
+def test_cells_that_begin_alike_share_the_beginning_to_the_bit(
+    suite_file: Path, mirror: Path, tmp_path: Path
+) -> None:
+    """Scope and target do not matter before the first event, temperature does."""
+    arms = "  wide: {scope: [encoder, embeddings]}\n  cool: {distillation: {temperature: 1.0}}\n"
+    text = suite_file.read_text().replace("  plain: {recipe: smc}\n", arms)
+    suite_file.write_text(text.replace("sparsity: [0.5]", "sparsity: [0.5, 0.8]"))
+    where = (suite_file, "--data-root", mirror, "--no-report", "--jobs", "1")
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    said = smc("run", *where, "--results", together).stderr
+    for arm in ("guided", "wide", "cool"):
+        for sparsity in ("0.5", "0.8"):
+            only = ("--only", f"arm={arm}", "--only", f"sparsity={sparsity}")
+            smc("run", *where, *only, "--only", "seed=1", "--results", alone)
+
+    shared, single = records(together), records(alone)
+    assert len(shared) == 7
+    assert {k: r["weights_sha256"] for k, r in shared.items()} == {
+        k: r["weights_sha256"] for k, r in single.items()
+    }
+    assert all(record["prefix_steps"] == 0 for record in single.values())
+    # An epoch of 6 steps, taken once by four cells and once by the two cooler ones.
+    assert sorted(r["prefix_steps"] for r in shared.values()) == [0, 0, 0, 6, 6, 6, 6]
+    assert "24 of these cells'" in said
+    assert not list(together.glob("artefacts/prefix/*"))
+
+
 @dataclass
 class Interrupted:
     """A run of one dense cell that something happens to once its first checkpoint is on disk."""

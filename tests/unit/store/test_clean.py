@@ -161,6 +161,18 @@ def test_artefacts_that_a_running_cell_may_read_stay(store: Store) -> None:
     assert {item.path for item in leftovers(store, 0.0)} == {read, other, unnamed}
 
 
+def test_beginnings_stay_while_a_cell_that_shares_one_is_unfinished(store: Store) -> None:
+    first, second = make_cell(store, STUDENT), make_cell(store, OTHER)
+    kept = put(store.root / "artefacts" / "prefix" / "0123" / "state")
+    for folder in (first, second):
+        folder.note_sharing(10)
+    put(first.path / "record.json", "{}")
+    assert cleaned(store) == set()
+
+    put(second.path / "record.json", "{}")
+    assert cleaned(store) == {str(kept.relative_to(store.root))}
+
+
 def test_room_counts_a_file_once_all_its_names_go(tmp_path: Path) -> None:
     first = tmp_path / "step-1"
     put(first / "state", "x" * 100_000)

@@ -116,3 +116,17 @@ def test_gradients_of_a_scorer_count_as_the_steps_they_amount_to(
     assert found is not None
     steps = steps_of(scored) + 5 * rows / 32  # five events for 0.9
     assert found.train == pytest.approx(0.1 * steps, rel=1e-3)
+
+
+def test_steps_that_another_cell_takes_cost_nothing() -> None:
+    whole, sharing = cell(sparsity=0.9), cell(sparsity=0.9, seed=2)
+    steps = steps_of(whole)
+    half = Timing(sharing, 1, 0.1 * (steps - steps // 2), 5.0, spared=steps // 2)
+
+    found = Predictor([half], {sharing.id: steps // 2})
+
+    all_of_it, rest = found.predict(whole, 1), found.predict(sharing, 1)
+    assert all_of_it is not None
+    assert rest is not None
+    assert all_of_it.train == pytest.approx(0.1 * steps)
+    assert rest.train == pytest.approx(half.train)
