@@ -74,6 +74,7 @@ bench: install
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/fisher.py
 	$(VENV)/bin/python benchmarks/verbs.py
+	$(VENV)/bin/python benchmarks/suite.py
 	$(VENV)/bin/python benchmarks/workers.py
 	$(VENV)/bin/python benchmarks/inference.py
 
