@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import get_args
 
 import click
@@ -13,15 +14,15 @@ from smc_bench.cli.live import Live
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.capacity import Machine, this_machine
-from smc_bench.dispatch.forecast import Forecast, in_words, keep, order_by
+from smc_bench.dispatch.forecast import Forecast, in_words, keep, order_by, spared_of
 from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.dispatch.local import LocalPool, Options, Outcome
 from smc_bench.dispatch.retry import spare_memory
 from smc_bench.dispatch.timings import timings_of
 from smc_bench.dispatch.tracking import not_installed
 from smc_bench.engine.recipe import Execution, TrackerName
-from smc_bench.errors import SuiteError
-from smc_bench.store.clean import PREFIX, leftovers, remove
+from smc_bench.errors import StoreError, SuiteError
+from smc_bench.store.clean import beginnings, remove
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
@@ -110,9 +111,10 @@ def command(
         fetch_inputs(session)
     if retry:
         spare_memory(session.store, cells.values(), execution)
-    forecast = Forecast(session.store, cells, machine, timings)
+    # Several processes a cell train all of their steps themselves.
+    spared = spared_of(session.store, cells) if gpus_per_cell == 1 else {}
+    forecast = Forecast(session.store, cells, machine, timings, spared)
     live = Live(cells, forecast)
-    spared = forecast.spared
     options = Options(machine.jobs, retry, force, gpus, session.include, gpus_per_cell, spared)
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
@@ -131,11 +133,14 @@ def _end_sharing(session: Session, cells: dict[str, Cell], spared: dict[str, int
     """Say what common beginnings have spared, and remove those that nothing waits for."""
     if not spared:
         return
-    records = [session.store.folder(cells[key].folder).record() for key in spared]
-    steps = sum(record.prefix_steps for record in records if record is not None)
-    total = sum(record.total_steps for record in records if record is not None)
-    say(f"common beginnings: {steps} of these cells' {total} steps were taken once for several")
-    remove(item for item in leftovers(session.store) if item.path.parent.name == PREFIX)
+    with suppress(OSError, StoreError):  # neither word nor room is worth the report
+        records = [session.store.folder(cells[key].folder).record() for key in spared]
+        finished = [record for record in records if record is not None]
+        steps = sum(record.prefix_steps for record in finished)
+        total = sum(record.total_steps for record in finished)
+        say(f"common beginnings: {steps} of {total} steps of the cells that share one were spared")
+        if len(finished) == len(spared):
+            remove(beginnings(session.store))
 
 
 def _with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:

@@ -26,7 +26,13 @@ _WELL_ON = 0.05
 
 def predictor(store: Store, cells: dict[str, Cell], *, gpu: bool) -> Predictor:
     """What the finished ones of these cells say of the others."""
-    return Predictor(timings_of(store, cells.values(), gpu=gpu), spared_steps(cells.values()))
+    return Predictor(timings_of(store, cells.values(), gpu=gpu), spared_of(store, cells))
+
+
+def spared_of(store: Store, cells: dict[str, Cell]) -> dict[str, int]:
+    """Steps that unfinished cells need not take, because others of them begin alike."""
+    folders = {key: store.folder(cell.folder).path for key, cell in cells.items()}
+    return spared_steps(c for k, c in cells.items() if not (folders[k] / "record.json").exists())
 
 
 def seconds_for(
@@ -74,11 +80,16 @@ class Forecast:
     """
 
     def __init__(
-        self, store: Store, cells: dict[str, Cell], machine: Machine, timings: list[Timing]
+        self,
+        store: Store,
+        cells: dict[str, Cell],
+        machine: Machine,
+        timings: list[Timing],
+        spared: dict[str, int],
     ) -> None:
-        """Nothing is read before :meth:`update`."""
+        """Nothing is read before :meth:`update`; ``spared`` as :func:`spared_of` has it."""
         self.store, self.cells, self.machine = store, cells, machine
-        self.spared = spared_steps(cells.values())
+        self.spared = spared
         self.predicts = Predictor(timings, self.spared)
         self._timings = timings
         self._begin = time.monotonic()
@@ -132,9 +143,15 @@ class Forecast:
             found = predicts.predict(worker.cell, worker.threads)
             if found is None:
                 return None
-            left = found.train * (1.0 - done.get(worker.cell.id, 0.0)) + found.around
+            left = found.train * (1.0 - self._own_share(worker.cell, done)) + found.around
             begun.append(Begun(worker.cell, worker.threads, left))
         return seconds_for(pool.waiting, self.machine, predicts, tuple(begun))
+
+    def _own_share(self, cell: Cell, done: dict[str, float]) -> float:
+        """Share of the steps that a cell takes itself that it has behind it, 0..1."""
+        spared, steps = self.spared.get(cell.id, 0), steps_of(cell)
+        found = done.get(cell.id, 0.0)
+        return max(0.0, (found * steps - spared) / (steps - spared)) if spared else found
 
     def _with_running(self, pool: LocalPool, done: dict[str, float]) -> Predictor:
         """Where nothing comparable is done yet, cells that are well on their way stand in."""
@@ -143,6 +160,8 @@ class Forecast:
             cell = worker.cell
             if cell is None or self.predicts.predict(cell, worker.threads) is not None:
                 continue
+            if cell.id in self.spared:
+                continue  # it may wait, or have steps behind it that took no time
             share, started = done.get(cell.id, 0.0), self._started.get(cell.id)
             if share >= _WELL_ON and started is not None and not self._resumes(cell):
                 train = (time.monotonic() - started.clock) / share

@@ -11,6 +11,7 @@ from smc_bench.store.files import read_json
 from smc_bench.store.provenance import processor
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.length import steps_of
 from smc_bench.suite.predict import Timing, shape_of
 
 _A_SHAPE = 8
@@ -38,7 +39,10 @@ def timing_of(cell: Cell, folder: CellFolder, *, gpu: bool) -> Timing | None:
         train = float(record["train_seconds"])
         whole = (_time(record["finished"]) - _time(record["started"])).total_seconds()
         weights = int(record["sparsity"]["encoder"]["total"])
-        around, spared = max(0.0, whole - train), int(record.get("prefix_steps", 0))
+        around = max(0.0, whole - train)
+        # In nominal steps, as all of a prediction.
+        share = int(record.get("prefix_steps", 0)) / max(1, int(record["total_steps"]))
+        spared = round(share * steps_of(cell))
         return Timing(cell, int(record["threads"]), train, around, weights, spared)
     except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return None  # a damaged record is said by the verbs that need it

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, RunContext, SplitScores
@@ -96,27 +99,45 @@ class _CellRun:
             processes=self.processes,
         )
         started = time.monotonic()
-        self._share_prefix(trainer, timeline)
+        waited = self._share_prefix(trainer, timeline)
         trainer.run()
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - waited
         self.processes.leave()
         return _Trained(trainer, timeline, len(rows), seconds)
 
-    def _share_prefix(self, trainer: Trainer, timeline: Timeline) -> None:
-        """Come to the first pruning event by what another cell has trained, or train it for all."""
+    def _share_prefix(self, trainer: Trainer, timeline: Timeline) -> float:
+        """Come to the first pruning event by what another cell has trained, or train it for all.
+
+        Returns:
+            Seconds that were no training: waiting, reading, writing.
+        """
         steps = prefix_steps(self.recipe, timeline, self.cell.limit)
         alone = self.processes.count == 1
         if not (alone and self.context.shares_prefix() and trainer.step < steps):
-            return
+            return 0.0
+        key = self.materials.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
+        # What was begun under other conditions (versions, micro-batch, processor) is this cell's.
+        if not trainer.begins_as(json.dumps(key, sort_keys=True)):
+            return 0.0
+        started, trained = time.monotonic(), 0.0
 
         def make(folder: Path) -> None:
+            nonlocal trained
+            began = time.monotonic()
             trainer.reach(steps)
+            trained += time.monotonic() - began
             trainer.write(folder)
 
-        key = self.materials.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
-        folder = self.context.shared(PREFIX, self.cell.task.train_split, key, make)
+        try:
+            folder = self.context.shared(PREFIX, self.cell.task.train_split, key, make)
+        except (OSError, SafetensorError) as error:
+            if trainer.step < steps:
+                raise
+            # Such as a full disk: what is not kept for others is still there for this cell.
+            print(f"the steps before the first event are not shared: {error}", file=sys.stderr)
         if trainer.step < steps:
             trainer.take(folder)
+        return time.monotonic() - started - trained
 
     def _finish(self, trained: _Trained) -> CellOutcome:
         trainer, timeline = trained.trainer, trained.timeline

@@ -68,11 +68,11 @@ class CellOutcome:
         sparsity: Measured on the saved weights.
         events: Step, target and measured sparsity over the scope of each pruning event.
         total_steps: Optimizer steps of the whole training.
-        prefix_steps: The first so many of them were taken by another cell that begins alike.
+        prefix_steps: The first so many of them were kept by an attempt at a cell that begins alike.
         train_features: Sequences (windows) of one epoch.
         rows: Rows used of each split, after limits.
         weights_sha256: Hash of the saved weights file.
-        train_seconds: Training time of the attempt that finished.
+        train_seconds: Training time of the attempt that finished, without spared steps and waiting.
         device: Where it ran.
         threads: Intra-op threads of torch.
         padding: ``none`` where batches were packed, ``dynamic`` where they were padded.

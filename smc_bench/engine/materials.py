@@ -21,6 +21,7 @@ from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.shared import (
     SavedOutputs,
+    engine_code,
     read_features,
     task_code,
     write_features,
@@ -144,6 +145,7 @@ class Materials:
             **self._key(self.recipe.train.rows),
             **(self.context.teacher_key() if self.recipe.needs_teacher else {}),
             **content,
+            "engine": engine_code(),
             "seed": self.cell.seed,
             "micro_batch": micro_batch,
             "threads": torch.get_num_threads(),

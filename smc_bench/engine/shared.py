@@ -13,6 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import feather
 
+import smc_bench.engine
+import smc_bench.models
 import smc_bench.tasks
 from smc_bench.engine.predict import HeadArrays
 from smc_bench.tasks.base import Feature, Task
@@ -67,7 +69,17 @@ def task_code(task: Task) -> str:
     """Hash of the code that makes features: the tasks package, and the task's own file."""
     folder = Path(smc_bench.tasks.__file__ or "").parent
     own = sys.modules[type(task).__module__].__file__
-    files = {*folder.glob("*.py"), *([Path(own)] if own else [])}
+    return _digest({*folder.glob("*.py"), *([Path(own)] if own else [])})
+
+
+def engine_code() -> str:
+    """Hash of the code that trains: the engine, and how models take batches."""
+    packages = (smc_bench.engine, smc_bench.models)
+    folders = [Path(package.__file__ or "").parent for package in packages]
+    return _digest({path for folder in folders for path in folder.glob("*.py")})
+
+
+def _digest(files: set[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda path: path.name):
         digest.update(path.read_bytes())

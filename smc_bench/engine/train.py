@@ -86,6 +86,7 @@ class Trainer:
         )
         self.initial = self._initial_state()
         self.step, self.spared = 0, 0
+        self.beginning = ""
         self.events: list[dict[str, float]] = []
         lengths = [feature_length(feature) for feature in features]
         grouped = recipe.train.batching == "grouped"
@@ -218,6 +219,7 @@ class Trainer:
             "events": self.events,
             "reached": self.pruner.reached,
             "spared": self.spared,
+            "beginning": self.beginning,
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         save_checkpoint(folder, self.raw, self.optimizer, self.pruner, numbers)
@@ -228,6 +230,15 @@ class Trainer:
         if folder is not None:
             self.spared = int(self._load(Path(folder)).get("spared", 0))
 
+    def begins_as(self, key: str) -> bool:
+        """Whether all steps so far were taken under the conditions that ``key`` names.
+
+        Known of a training that asks before its first step; checkpoints keep it.
+        """
+        if self.step == 0:
+            self.beginning = key
+        return self.beginning == key
+
     def take(self, folder: Path) -> None:
         """Go on from a state that another cell has written: its steps are spared here."""
         before = self.step
@@ -237,6 +248,7 @@ class Trainer:
     def _load(self, folder: Path) -> dict[str, Any]:
         numbers = load_checkpoint(folder, self.raw, self.optimizer, self.pruner)
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
+        self.beginning = str(numbers.get("beginning", ""))
         if self.accelerator.scaler is not None and numbers["scaler"]:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])
         return numbers

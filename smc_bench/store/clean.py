@@ -136,23 +136,17 @@ def _artefacts(
     root = store.root / ARTEFACTS
     if not root.is_dir():
         return
-    beginning = any(
-        (folder.path / SHARES).exists() and not (folder.path / "record.json").exists()
-        for folder in folders
-    )
+    begun = list(beginnings(store, folders))
+    yield from begun
     ids = {folder.path.name.rsplit("-", 1)[-1] for folder in folders}
     running = [_teacher(folder.path / "cell.json") for folder in folders if held(folder)]
-    for path in sorted(root.glob("*/*")):
+    for path in sorted(set(root.glob("*/*")) - {item.path for item in begun}):
         age = _age(path)
         if path.name.startswith("."):
             if age > UNFINISHED_SECONDS:
                 yield Leftover(path, "unfinished artefact")
             continue
         if not path.is_dir():
-            continue
-        if path.parent.name == PREFIX:
-            if not beginning:
-                yield Leftover(path, "beginning of cells that are all finished")
             continue
         teachers = _teachers(path)
         if running and (not teachers or teachers & set(running)):
@@ -161,6 +155,18 @@ def _artefacts(
             yield Leftover(path, f"its teacher {', '.join(sorted(teachers))} is gone")
         elif older_than is not None and age > older_than:
             yield Leftover(path, f"not changed for {age / 86400:.1f} days")
+
+
+def beginnings(store: Store, folders: Iterable[CellFolder] | None = None) -> Iterator[Leftover]:
+    """Kept steps before the first event, where no unfinished cell shares any."""
+    kept = sorted((store.root / ARTEFACTS / PREFIX).glob("[!.]*"))
+    known = folders or (CellFolder(note.parent) for note in store.cells.glob(f"*/*/{SHARES}"))
+    if kept and not any(
+        (folder.path / SHARES).exists() and not (folder.path / "record.json").exists()
+        for folder in known
+    ):
+        for path in kept:
+            yield Leftover(path, "beginning of cells that are all finished")
 
 
 def _teachers(artefact: Path) -> set[str]:

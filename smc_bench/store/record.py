@@ -69,7 +69,7 @@ class Record(_Stored):
     threads: int
     # Of records before there was a choice: all were padded.
     padding: str = "dynamic"
-    # The first so many steps were taken by another cell that begins alike.
+    # The first so many steps were kept by an attempt at a cell that begins alike.
     prefix_steps: int = 0
     attempt: int
     started: str

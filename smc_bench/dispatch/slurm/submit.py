@@ -162,6 +162,8 @@ class Submitter:
     def _submit(self, batch: Batch, after: str | None) -> list[str]:
         for cell in (cell for job in batch.jobs for cell in job):
             self.store.folder(cell.folder).create(cell.model_dump(mode="json"))
+            # Tasks of an array do not wait for each other, whatever a local run has noted.
+            self.store.folder(cell.folder).note_sharing(None)
         # A folder of its own: where a site's job ids start again, old results must not answer.
         name = f"{now().replace(':', '').replace('-', '')[:15]}-{secrets.token_hex(3)}"
         folder = self.jobs.folder / name

@@ -59,7 +59,7 @@ def test_the_first_cell_calibrates_and_the_error_is_told(
 ) -> None:
     store, cells = Store(tmp_path), [cell(1), cell(2), cell(3)]
     clock = Clock(store, cells, monkeypatch)
-    follows = Forecast(store, {c.id: c for c in cells}, Machine(1, 1), [])
+    follows = Forecast(store, {c.id: c for c in cells}, Machine(1, 1), [], {})
     follows.update(clock.pool)
     assert follows.left(clock.pool, {}) is None
     clock.start(cells[0])
@@ -97,7 +97,7 @@ def test_what_is_left_counts_the_running_cells_and_both_workers(
     finish(store, cells[0], train=80.0, whole=100)
     timings = timings_of(store, cells, gpu=False)
     clock = Clock(store, cells[1:], monkeypatch)
-    follows = Forecast(store, {c.id: c for c in cells[1:]}, Machine(2, 2), timings)
+    follows = Forecast(store, {c.id: c for c in cells[1:]}, Machine(2, 2), timings, {})
     clock.start(cells[1])
     clock.start(cells[2])
     follows.update(clock.pool)

@@ -104,3 +104,16 @@ def test_a_cell_goes_on_from_anothers_beginning_as_from_its_own(tmp_path: Path) 
     assert (first.spared, straight.spared, found.spared) == (0, 0, 3)
     for name, tensor in straight.raw.state_dict().items():
         assert torch.equal(tensor, found.raw.state_dict()[name]), name
+
+
+def test_what_was_begun_under_other_conditions_is_not_passed_on(tmp_path: Path) -> None:
+    """A retry with half the micro-batch goes on from a checkpoint that the old one made."""
+    made = recipe(sparsity_schedule={"kind": "one_shot", "at": "4it"})
+    first = trainer(tiny_classifier(), made, 0.5, MemoryContext(tmp_path, 2))
+    assert first.begins_as("micro-batch 8")
+    with pytest.raises(Interrupted):
+        first.run()
+    again = trainer(tiny_classifier(), made, 0.5, MemoryContext(tmp_path))
+    assert again.step == 2
+    assert not again.begins_as("micro-batch 4")
+    assert again.begins_as("micro-batch 8")
