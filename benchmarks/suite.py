@@ -3,11 +3,11 @@
     python benchmarks/suite.py --data-root MIRROR [--rows 320] [--jobs 2]
 
 A teacher and twelve students (three sparsities, four temperatures) by the recipes ``dense`` and
-``guidelines`` as they are, epochs and evaluation of SST-2 cut to ``--rows``. The alternative takes the same steps
-by the same engine, so that what a step gains is left out: each student in a process of its own that
-trains its teacher again and asks it for every batch, as many at once as here, one thread each.
-CPU seconds are of all processes; wall seconds mean something on an idle machine only. Both ways'
-scores are kept beside, and whether all teachers are equal to the bit.
+``guidelines`` as they are, epochs and evaluation of SST-2 cut to ``--rows``. The alternative takes
+the same steps by the same engine, so that what a step gains is left out: each student in a process
+of its own that trains its teacher again and asks it for every batch, as many at once as here, one
+thread each. CPU seconds are of all processes; wall seconds mean something on an idle machine only.
+Both ways' scores are kept beside, and whether all teachers are equal to the bit.
 """
 
 from __future__ import annotations
