@@ -193,8 +193,9 @@ class LocalPool:
         self._tried.add(cell.id)
         slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
         slot = min(slots & self._free.keys() or slots)
-        worker = self._free.pop(slot, None)
-        if worker is None or not worker.give(cell, threads):
+        worker, old = self._free.pop(slot, None), folder.state()
+        # A process that is gone may have had the cell and failed, all before it is looked at.
+        if worker is None or not (worker.give(cell, threads) or folder.state() != old):
             worker = self._fresh(slot, threads, folder.path / "worker.log")
             worker.give(cell, threads)  # if that fails, its exit code will say why
         self.workers.append(worker)

@@ -119,6 +119,24 @@ def test_each_slot_has_a_gpu_of_its_own(pool: Any) -> None:
     assert sorted(gpu for _, gpu in seen) == ["3", "5"]
 
 
+def test_a_cell_that_fails_before_its_process_is_looked_at_is_not_run_twice(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give = local.WorkerProcess.give
+
+    def slow(self: Any, which: Cell, threads: int) -> bool:
+        given = give(self, which, threads)
+        if which.seed == 14:
+            self.process.wait()
+            return False
+        return given
+
+    monkeypatch.setattr(local.WorkerProcess, "give", slow)
+    outcome = run(pool(), cell(1), cell(14), cell(2))
+    assert [line["seed"] for line in pool.lines()] == [1, 14, 2]
+    assert "diverged" in outcome.failed[cell(14).id]
+
+
 def test_a_process_takes_the_next_cell_until_something_goes_wrong(pool: Any) -> None:
     run(pool(), *[cell(seed) for seed in (1, 2, 14, 3, 13, 4, 15, 5, 6)])
     groups: dict[int, list[int]] = {}
