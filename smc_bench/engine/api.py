@@ -16,13 +16,12 @@ from safetensors import SafetensorError
 from smc_bench.engine.audit import audit, read_weights
 from smc_bench.engine.context import CellOutcome, RunContext, SplitScores
 from smc_bench.engine.materials import CellLike, Materials
-from smc_bench.engine.prefix import prefix_content, prefix_steps
+from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
 from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 
 WEIGHTS = "weights"
-PREFIX = "prefix"
 
 
 def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:

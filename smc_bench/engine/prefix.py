@@ -12,10 +12,11 @@ from typing import Any
 from smc_bench.engine.durations import to_steps
 from smc_bench.engine.lr_schedule import cycle_starts
 from smc_bench.engine.recipe import ConstantLR, LinearLR, Recipe
+from smc_bench.engine.scorer_specs import LEARNED
 from smc_bench.engine.sparsity_schedule import Timeline
 
-# Their scores are learned from the first step on.
-_LEARNED = frozenset({"movement", "soft_movement"})
+PREFIX = "prefix"
+"""The kind of artefact that such a beginning is."""
 
 
 def prefix_steps(recipe: Recipe, timeline: Timeline, limit: int | None = None) -> int:
@@ -26,7 +27,7 @@ def prefix_steps(recipe: Recipe, timeline: Timeline, limit: int | None = None) -
         timeline: Its timeline.
         limit: Steps after which training is cut short.
     """
-    if not timeline.events or recipe.scorer in _LEARNED or recipe.regrowth is not None:
+    if not timeline.events or recipe.scorer in LEARNED or recipe.regrowth is not None:
         return 0
     first = timeline.events[0].step
     return first if first < min(timeline.total_steps, limit or timeline.total_steps) else 0

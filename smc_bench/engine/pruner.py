@@ -16,13 +16,12 @@ from smc_bench.engine.probe import Probe
 from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.engine.regrowth import RegrowthPlan, regrow
+from smc_bench.engine.scorer_specs import LEARNED
 from smc_bench.engine.scorers import Saliency, Scored, Statistics, load_scorer
 from smc_bench.engine.sparsity_schedule import PruningEvent, Timeline
 from smc_bench.engine.structure import row_multiple
 from smc_bench.errors import ModelError
 from smc_bench.models.components import component_map
-
-LEARNED = ("movement", "soft_movement")
 
 
 class Pruner:

@@ -14,6 +14,9 @@ from smc_bench.engine.obert_options import ObertOptions
 from smc_bench.engine.recipe import Strict
 from smc_bench.errors import SuiteError
 
+LEARNED = frozenset({"movement", "soft_movement"})
+"""Scorers whose scores are learned from the first step of training on."""
+
 
 class NoOptions(Strict):
     """For scorers that have nothing to set."""

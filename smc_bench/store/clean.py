@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smc_bench.engine.prefix import PREFIX
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, remove_folder
 from smc_bench.store.store import SHARES, CellFolder, Store
 
-ARTEFACTS, PREFIX = "artefacts", "prefix"
+ARTEFACTS = "artefacts"
 # What another process may be writing under a hidden name at this moment is left alone for so long.
 UNFINISHED_SECONDS = 24 * 3600.0
 _CELL_ID = re.compile(r"[0-9a-f]{12}")

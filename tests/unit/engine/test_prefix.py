@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from smc_bench.engine.api import _CellRun
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.prefix import prefix_content, prefix_steps
+from smc_bench.engine.processes import ALONE
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.errors import Interrupted
@@ -102,6 +106,39 @@ def test_a_cell_goes_on_from_anothers_beginning_as_from_its_own(tmp_path: Path) 
     found.run()
 
     assert (first.spared, straight.spared, found.spared) == (0, 0, 3)
+    for name, tensor in straight.raw.state_dict().items():
+        assert torch.equal(tensor, found.raw.state_dict()[name]), name
+
+
+class FullDisk(MemoryContext):
+    """Where a beginning can't be kept once it is trained."""
+
+    def shares_prefix(self) -> bool:
+        return True
+
+    def shared(self, kind: str, split: str, key: Any, make: Any) -> Path:
+        folder = self.folder / kind
+        folder.mkdir(parents=True)
+        make(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_beginning_that_can_not_be_kept_costs_its_own_cell_nothing(tmp_path: Path) -> None:
+    made = recipe(sparsity_schedule={"kind": "one_shot", "at": "3it"})
+    straight = trainer(tiny_classifier(), made, 0.5, MemoryContext(tmp_path / "1"))
+    straight.run()
+    context = FullDisk(tmp_path / "2")
+    found = trainer(tiny_classifier(), made, 0.5, context)
+    run: Any = SimpleNamespace(
+        recipe=made,
+        cell=SimpleNamespace(limit=None, task=SimpleNamespace(train_split="train")),
+        processes=ALONE,
+        context=context,
+        materials=SimpleNamespace(prefix_key=lambda content, micro_batch: content),
+    )
+    _CellRun._share_prefix(run, found, found.timeline)
+    assert (found.step, found.spared) == (3, 0)
+    found.run()
     for name, tensor in straight.raw.state_dict().items():
         assert torch.equal(tensor, found.raw.state_dict()[name]), name
 
