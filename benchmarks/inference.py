@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from fisher_support import processor
-from inference_models import MODELS, VARIANTS, Variant, inputs_of, write_variants
+from inference_models import MODELS, Variant, inputs_of, variants_of, write_variants
 from inference_report import as_markdown
 
 HERE = Path(__file__).parent
@@ -117,7 +117,7 @@ def measure(
     """One model at one batch size, all engines and variants."""
     with tempfile.TemporaryDirectory(prefix="inference-") as name:
         folder = Path(name)
-        made = list(write_variants(model, VARIANTS, batch, asked.tokens, folder))
+        made = list(write_variants(model, variants_of(model), batch, asked.tokens, folder))
         np.savez(folder / "inputs.npz", **inputs_of(batch, asked.tokens))
         files = [path for _, path, _, _ in made]
         engines = []
@@ -131,7 +131,8 @@ def measure(
                         engines.append(start(engine, python, *shared, log))
                     except RuntimeError as error:
                         skipped[f"{engine}, {model}, batch {batch}"] = str(error)
-            rounds = take_turns(engines, asked.rounds, asked.repeats or (5 if batch == 1 else 1))
+            repeats = asked.repeats or (5 if batch == 1 else 1)
+            rounds = take_turns(engines, len(made), asked.rounds, repeats)
         finally:
             for engine in engines:
                 engine.stop()
@@ -146,11 +147,11 @@ def measure(
 
 
 def take_turns(
-    engines: list[Engine], rounds: int, repeats: int
+    engines: list[Engine], variants: int, rounds: int, repeats: int
 ) -> dict[str, dict[int, list[float]]]:
     """Milliseconds of each engine and variant, one figure a round."""
-    visits = [(engine, variant) for engine in engines for variant in range(len(VARIANTS))]
-    found = {e.name: {v: [] for v in range(len(VARIANTS))} for e in engines}
+    visits = [(engine, variant) for engine in engines for variant in range(variants)]
+    found = {e.name: {v: [] for v in range(variants)} for e in engines}
     order = random.Random(0)
     for number in range(rounds):
         order.shuffle(visits)
@@ -199,6 +200,13 @@ def parse() -> argparse.Namespace:
     return asked
 
 
+def keep(results: dict[str, Any], to: Path) -> None:
+    """Write what is there so far."""
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "inference.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    (to / "inference.md").write_text(as_markdown(results), "utf-8")
+
+
 def main() -> None:
     """Measure, print, and write the results."""
     asked = parse()
@@ -214,18 +222,15 @@ def main() -> None:
         "load average at the start": round(load, 2),
         "rounds": asked.rounds,
     }
-    measured = []
+    measured: list[dict[str, Any]] = []
+    results = {"setting": setting, "skipped": skipped, "measured": measured}
     for model in asked.models:
         for batch in asked.batch:
             print(f"{model}, batch {batch}", file=sys.stderr, flush=True)
             measured.append(measure(asked, model, batch, skipped))
-    setting["load average at the end"] = round(os.getloadavg()[0], 2)  # our own work included
-    results = {"setting": setting, "skipped": skipped, "measured": measured}
-    asked.to.mkdir(parents=True, exist_ok=True)
-    (asked.to / "inference.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    text = as_markdown(results)
-    (asked.to / "inference.md").write_text(text, "utf-8")
-    print(text)
+            setting["load average at the end"] = round(os.getloadavg()[0], 2)  # our own included
+            keep(results, asked.to)
+    print(as_markdown(results))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from inference_models import DENSE, VARIANTS, Variant
+from inference_models import DENSE, VARIANTS, Variant, variants_of
 
 BASELINE = "openvino-bf16"
 # The same encoder with and without pruned embeddings.
@@ -47,20 +47,24 @@ def _times(one: dict[str, Any]) -> Iterator[str]:
         return f"{middle:.1f} [{low:.1f}-{high:.1f}]"
 
     engines = one["engines"]
-    rows = {v.name: [shown(e["ms"][v.name]) for e in engines.values()] for v in VARIANTS}
+    rows = {
+        v.name: [shown(e["ms"][v.name]) for e in engines.values()]
+        for v in variants_of(one["model"])
+    }
     yield from _table("ms", list(engines), rows)
 
 
 def _gains(one: dict[str, Any]) -> Iterator[str]:
     engines = one["engines"]
     rows = {}
-    for variant in VARIANTS[1:]:
+    variants = variants_of(one["model"])
+    for variant in variants[1:]:
         rows[f"{variant.name} v the engine's own dense"] = [
             ratio(e["ms"][DENSE.name], e["ms"][variant.name]) for e in engines.values()
         ]
     if BASELINE in engines:
         strong = engines[BASELINE]["ms"][DENSE.name]
-        for variant in VARIANTS:
+        for variant in variants:
             rows[f"{variant.name} v OpenVINO dense bf16"] = [
                 ratio(strong, e["ms"][variant.name]) for e in engines.values()
             ]
@@ -74,6 +78,7 @@ def _embeddings(one: dict[str, Any]) -> Iterator[str]:
             ratio(e["ms"][without.name], e["ms"][with_tables.name]) for e in engines.values()
         ]
         for with_tables, without in PAIRS
+        if with_tables in variants_of(one["model"])
     }
     yield from _table("what pruned embeddings add (dense again: noise)", list(engines), rows)
 

@@ -46,13 +46,14 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.data_root:
         os.environ["SMC_BENCH_DATA_ROOT"] = str(asked.data_root)
+    load = os.getloadavg()[0]
     ratios = {
         precision: [measured(asked.task, precision, asked.steps) for _ in range(asked.rounds)]
         for precision in ("fp32", "bf16")
     }
     content = {
         "processor": processor(),
-        "load before": os.getloadavg()[0],
+        "load before": load,
         "task": asked.task,
         "steps": asked.steps,
         "two at once against one after the other": ratios,
