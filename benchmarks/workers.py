@@ -6,6 +6,10 @@ The pool may fill two cores either way (``smc_bench/dispatch/capacity.py`` choos
 the same steps twice, on real text, in processes of their own, in turns; what counts is the wall
 time until both are done, start-up left out. A ratio above 1 means that two at once finish sooner.
 Only on an otherwise idle machine does it mean anything.
+
+Also how long a thread should look for work before it sleeps (libgomp's spin count, in
+``smc_bench/dispatch/launch.py``): seconds a step of one cell that has both cores, and of one of two
+that both believe so.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from typing import Any
 from fisher_support import processor
 from training import BATCH, RESULTS, called
 
+# Passive, workers', libgomp's default.
+SPINS = ("0", "4000", "300000")
+
 
 def seconds(done: dict[str, Any]) -> float:
     """Wall seconds of the counted steps."""
@@ -34,6 +41,19 @@ def measured(task: str, precision: str, steps: int) -> float:
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: seconds(called(*words, threads=1)), range(2)))
     return after / max(both)
+
+
+def waiting(task: str, steps: int, count: str) -> tuple[float, float]:
+    """Seconds a step with a spin count: alone on two cores, and with two threads to a core."""
+    os.environ["GOMP_SPINCOUNT"] = count
+    try:
+        words = ("ours", "bf16", "minilm", task, str(BATCH[task]), str(steps))
+        alone = seconds(called(*words, threads=2))
+        with ThreadPoolExecutor(2) as pool:
+            both = list(pool.map(lambda _: seconds(called(*words, threads=2)), range(2)))
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+    return alone / steps, max(both) / steps
 
 
 def main() -> None:
@@ -51,6 +71,7 @@ def main() -> None:
         precision: [measured(asked.task, precision, asked.steps) for _ in range(asked.rounds)]
         for precision in ("fp32", "bf16")
     }
+    spins = [{n: waiting(asked.task, 8, n) for n in SPINS} for _ in range(asked.rounds)]
     content = {
         "processor": processor(),
         "load before": load,
@@ -58,6 +79,13 @@ def main() -> None:
         "steps": asked.steps,
         "two at once against one after the other": ratios,
         "median": {name: statistics.median(found) for name, found in ratios.items()},
+        "s a step by spin count, alone and two to a core": {
+            name: [
+                statistics.median(one[name][0] for one in spins),
+                statistics.median(one[name][1] for one in spins),
+            ]
+            for name in SPINS
+        },
     }
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(content, indent=1)

@@ -17,6 +17,11 @@ _KEEP_MEMORY = (
     "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.top_pad=67108864"
 )
 
+# How long a thread looks for work before it sleeps. Unpadded batches are many small pieces of work:
+# libgomp's passive threads (0) are woken for each, its own default (300,000) holds a core that
+# another process needs. Measured by benchmarks/workers.py, which says what either costs.
+_SPIN = "4000"
+
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
@@ -57,6 +62,7 @@ def worker_environment(threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
         # Workers that spin for each other's cores are many times slower than passive ones.
         "OMP_WAIT_POLICY": "passive",
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN),
         "GLIBC_TUNABLES": ":".join(tunables),
         "TOKENIZERS_PARALLELISM": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

@@ -1,9 +1,10 @@
-"""What a worker process is given: memory that it keeps."""
+"""What a worker process is given: memory that it keeps, threads that wait a while."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -41,3 +42,24 @@ def test_the_users_own_memory_settings_come_last(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
     assert worker_environment(1)["GLIBC_TUNABLES"].endswith(":glibc.malloc.hugetlb=1")
+
+
+def _spin_count(environment: dict[str, str]) -> int:
+    """What libgomp itself says that it goes by."""
+    shown = {**environment, "OMP_DISPLAY_ENV": "VERBOSE"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch"], env=shown, capture_output=True, text=True
+    )
+    found = re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    if found is None:
+        pytest.skip("torch's threads here are not libgomp's")
+    return int(found[1])
+
+
+def test_threads_look_for_work_a_little_before_they_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+    assert 0 < _spin_count(worker_environment(2)) < 300_000  # asleep at once; libgomp's default
+
+    monkeypatch.setenv("GOMP_SPINCOUNT", "17")
+    assert _spin_count(worker_environment(2)) == 17
