@@ -43,13 +43,11 @@ class Group:
     """Sequences of a batch that share one padded attention call.
 
     Attributes:
-        start: First slot.
         count: Sequences, n.
         length: Slots of each, L.
         mask: True where a key is real, (n, 1, 1, L); None where all are.
     """
 
-    start: int
     count: int
     length: int
     mask: Tensor | None
@@ -89,7 +87,7 @@ class Layout:
                 slots[begin : begin + size] = used + row * longest + np.arange(size)
             real = np.arange(longest)[None, :] < sizes[members][:, None]
             mask = None if real.all() else torch.from_numpy(real[:, None, None, :]).to(device)
-            groups.append(Group(used, count, longest, mask))
+            groups.append(Group(count, longest, mask))
             at, used = at + count, used + count * longest
         rows = np.repeat(np.arange(len(sizes)), sizes)
         places = np.arange(len(slots)) - starts[rows] + rows * int(sizes.max())
@@ -197,17 +195,16 @@ def packed_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
         )
+    # Split, not sliced: the way back is then one concatenation, not a sum over groups.
+    sizes = [group.count * group.length for group in layout.groups]
     spread = [
-        place(part[0].transpose(0, 1), layout.slots, layout.total) for part in (query, key, value)
+        torch.split(place(part[0].transpose(0, 1), layout.slots, layout.total), sizes)
+        for part in (query, key, value)
     ]
     outputs = []
-    for group in layout.groups:
-        stop = group.start + group.count * group.length
+    for group, *parts in zip(layout.groups, *spread, strict=True):
         q, k, v = (
-            part[group.start : stop]
-            .view(group.count, group.length, *part.shape[1:])
-            .transpose(1, 2)
-            for part in spread
+            part.view(group.count, group.length, *part.shape[1:]).transpose(1, 2) for part in parts
         )
         outputs.append(_attend(q, k, v, group.mask, dropout, scaling).transpose(1, 2).flatten(0, 1))
     together = outputs[0] if len(outputs) == 1 else torch.cat(outputs)

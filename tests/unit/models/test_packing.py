@@ -42,8 +42,8 @@ def test_every_token_has_a_slot_of_its_own_sequence(lengths: list[int]) -> None:
     owner = torch.full((layout.total,), -1)
     owner[layout.slots] = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     seen = []
-    for group in layout.groups:
-        rows = owner[group.start : group.start + group.count * group.length]
+    slots = owner.split([group.count * group.length for group in layout.groups])
+    for group, rows in zip(layout.groups, slots, strict=True):
         for row in rows.view(group.count, group.length):
             (sequence,) = set(row[row >= 0].tolist())
             seen.append(sequence)
