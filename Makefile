@@ -68,15 +68,16 @@ test-slurm: dev
 test-faults: install
 	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
 
-# Every ratio against its named alternative, into benchmarks/results/. About an hour on two idle
-# cores; tasks' rows from SMC_BENCH_DATA_ROOT.
+# Every ratio against its named alternative, into benchmarks/results/. About an hour and a half on two
+# idle cores; tasks' rows from SMC_BENCH_DATA_ROOT, DeepSparse from a venv of its own (docs/export.md).
 bench: install
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[inference]"
 	$(VENV)/bin/python benchmarks/training.py
-	$(VENV)/bin/python benchmarks/fisher.py
-	$(VENV)/bin/python benchmarks/verbs.py
 	$(VENV)/bin/python benchmarks/suite.py
+	$(VENV)/bin/python benchmarks/inference.py $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE))
+	$(VENV)/bin/python benchmarks/verbs.py
 	$(VENV)/bin/python benchmarks/workers.py
-	$(VENV)/bin/python benchmarks/inference.py
+	$(VENV)/bin/python benchmarks/fisher.py
 
 clean:
 	rm -rf $(VENV)

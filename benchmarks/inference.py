@@ -184,7 +184,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--repeats", type=int, help="runs of a visit (5 at batch 1, else 1)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--to", type=Path, default=HERE / "results", help="folder for the results")
