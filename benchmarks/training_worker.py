@@ -32,6 +32,7 @@ from transformers import Trainer as TheirTrainer
 from smc_bench.engine.context import Progress
 from smc_bench.engine.feed import Feed
 from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.sparsity_schedule import build_timeline
 from smc_bench.engine.train import Trainer
 from smc_bench.models.load import _AUTO, load_model, load_tokenizer
@@ -108,6 +109,7 @@ class Silent:
 def ours(model: Any, features: list[Feature], batch: int, precision: str, head: Any) -> Clock:
     """The engine's own loop on unpadded batches; the features' order is kept."""
     clock = Clock()
+    use_deterministic_kernels()
     recipe = Recipe.model_validate(
         {
             "lr_schedule": {"kind": "constant", "peak": 1e-6},

@@ -18,6 +18,7 @@ from smc_bench.engine.context import CellOutcome, RunContext, SplitScores
 from smc_bench.engine.materials import CellLike, Materials
 from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
 from smc_bench.engine.processes import ALONE, Processes
+from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 
@@ -66,9 +67,7 @@ class _CellRun:
     """The state of one call of :func:`run_cell`."""
 
     def __init__(self, cell: CellLike, context: RunContext, processes: Processes) -> None:
-        # Deterministic kernels, with a warning where there is none; the longer-named call would
-        # also import torch's compiler, which takes seconds.
-        torch.set_deterministic_debug_mode("warn")
+        use_deterministic_kernels()
         self.cell, self.context, self.recipe = cell, context, cell.recipe
         self.processes = processes
         with processes.main_first():

@@ -26,3 +26,12 @@ def generator(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
 def seed_step(seed: int, step: int, micro: int) -> None:
     """Seed torch's dropout noise for one micro-batch of one optimizer step."""
     torch.manual_seed(derived_seed(seed, "dropout", step, micro))
+
+
+def use_deterministic_kernels() -> None:
+    """Deterministic kernels in this process, with a warning where there is none."""
+    # The longer-named call would also import torch's compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("warn")
+    # By default torch then fills all new memory with NaN, a tenth of a step; nothing here reads
+    # what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
