@@ -72,9 +72,9 @@ test-faults: install
 # idle cores; tasks' rows from SMC_BENCH_DATA_ROOT, DeepSparse from a venv of its own (docs/export.md).
 bench: install
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[inference]"
-	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python benchmarks/training.py --rounds 2 --steps 4
 	$(VENV)/bin/python benchmarks/suite.py
-	$(VENV)/bin/python benchmarks/inference.py $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE))
+	$(VENV)/bin/python benchmarks/inference.py --rounds 4 $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE))
 	$(VENV)/bin/python benchmarks/verbs.py
 	$(VENV)/bin/python benchmarks/workers.py
 	$(VENV)/bin/python benchmarks/fisher.py

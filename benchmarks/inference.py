@@ -22,6 +22,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,15 @@ class Engine:
         return found
 
     def visit(self, variant: int, repeats: int) -> float:
-        """Median milliseconds of a visit."""
+        """Median milliseconds of a visit.
+
+        Raises:
+            RuntimeError: The worker has ended.
+        """
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{variant} {repeats + 1}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # its end is told by what it does not answer
+            self.process.stdin.write(f"{variant} {repeats + 1}\n")
+            self.process.stdin.flush()
         found = self.answer()
         self.peak = found["peak GiB"]
         return float(np.median(found["ms"][1:]))
@@ -73,7 +79,8 @@ class Engine:
     def stop(self) -> None:
         """End the worker."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
@@ -184,7 +191,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--repeats", type=int, help="runs of a visit (5 at batch 1, else 1)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--to", type=Path, default=HERE / "results", help="folder for the results")
@@ -227,7 +234,10 @@ def main() -> None:
     for model in asked.models:
         for batch in asked.batch:
             print(f"{model}, batch {batch}", file=sys.stderr, flush=True)
-            measured.append(measure(asked, model, batch, skipped))
+            try:
+                measured.append(measure(asked, model, batch, skipped))
+            except RuntimeError as error:  # most likely killed for memory
+                skipped[f"all engines, {model}, batch {batch}"] = str(error)
             setting["load average at the end"] = round(os.getloadavg()[0], 2)  # our own included
             keep(results, asked.to)
     print(as_markdown(results))

@@ -4,15 +4,15 @@
 
 A teacher and twelve students (three sparsities, four arms) by the recipes ``dense`` and
 ``guidelines`` as they are, epochs and evaluation of SST-2 cut to ``--rows``. Arms are the scopes of
-``suites/ablation_embeddings.yaml``, which begin alike and so train their beginnings once, or four
-temperatures, which do not.
+``suites/ablation_embeddings.yaml``, which all begin alike and so train their beginning once, or
+four temperatures, where only the sparsities of one temperature do.
 
 The alternatives take the same steps by the same engine, so that what a step gains is left out: each
 student in a process of its own that trains its teacher again and asks it for every batch, either as
 many at once as here with a thread each, or one after the other with every core, as a shell's loop
 has them (of one arm, times four). CPU seconds are of all processes; wall seconds mean something on
 an idle machine only. Both ways' scores are kept beside, and whether all teachers are equal to the
-bit.
+bit: they need not be where ours had other threads, as it begins alone.
 """
 
 from __future__ import annotations

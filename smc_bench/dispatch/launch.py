@@ -18,8 +18,9 @@ _KEEP_MEMORY = (
 )
 
 # How long a thread looks for work before it sleeps. Unpadded batches are many small pieces of work:
-# libgomp's passive threads (0) are woken for each, its own default (300,000) holds a core that
-# another process needs. Measured by benchmarks/workers.py, which says what either costs.
+# libgomp's passive threads (0) are woken for each, its own default (300,000, libgomp's manual at
+# GOMP_SPINCOUNT) holds a core that another process needs. Measured by benchmarks/workers.py, which
+# says what either costs.
 _SPIN = "4000"
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]

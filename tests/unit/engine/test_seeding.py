@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from smc_bench.engine.seeding import use_deterministic_kernels
+from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, trainer
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,21 @@ def test_kernels_are_deterministic_and_new_memory_is_not_filled() -> None:
 
     assert torch.are_deterministic_algorithms_enabled()
     assert "aten::fill_" not in _operations()
+
+
+def test_nothing_is_read_that_was_not_written(tmp_path: Path) -> None:
+    """New memory that is all NaN would show in the weights of unpadded training with pruning."""
+    use_deterministic_kernels()
+    made = recipe(sparsity_schedule={"kind": "one_shot", "at": "3it"})
+    assert made.train.padding == "none"
+    weights = []
+    for filled in (True, False):
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        found = trainer(
+            tiny_classifier(dropout=0.1), made, 0.5, MemoryContext(tmp_path / str(filled))
+        )
+        found.run()
+        weights.append(found.raw.state_dict())
+    for name, tensor in weights[0].items():
+        assert bool(tensor.isfinite().all()), name
+        assert torch.equal(tensor, weights[1][name]), name
