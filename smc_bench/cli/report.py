@@ -105,10 +105,11 @@ def plot(session: Session, columns: Width) -> None:
 def _draw(session: Session, results: Results, columns: Width = "two") -> list[Path]:
     from smc_bench.report import plots
     from smc_bench.report.curves import published_curves
+    from smc_bench.report.methods import read_methods
     from smc_bench.report.reported import read_reported, reported_folders
 
-    reported = read_reported(*reported_folders(session.store.root))
-    curves = published_curves(results.plan, reported)
+    folders = reported_folders(session.store.root)
+    curves = published_curves(results.plan, read_reported(*folders), read_methods(folders))
     return plots.draw(results, folder_of(session, results.plan), columns=columns, curves=curves)
 
 

@@ -11,7 +11,8 @@ from scipy import special
 
 from smc_bench.report.footnotes import SEEN, partial
 from smc_bench.report.methods import Method
-from smc_bench.report.reported import MODELS, TASKS, Number, Reported
+from smc_bench.report.published_names import TASKS
+from smc_bench.report.reported import Number, Reported
 from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
 from smc_bench.suite.expand import Entry
@@ -82,10 +83,10 @@ def _answers(
     for method in methods:
         if not method.is_run_by(recipe):
             continue
-        numbers = [n for n in reported.numbers if _is_of(n, method)]
+        numbers = [n for n in reported.numbers if method.reports(n)]
         here = [n for n in numbers if _is_at(n, entry, metric)]
         task = entry.cell.task.name
-        if here or task in {TASKS[name][0] for name in method.tasks}:
+        if here or task in {ours[0] for ours in map(TASKS.get, method.tasks) if ours}:
             candidates.append((len(method.other_settings(recipe)), method, here))
     # The published method with the fewest other settings is the one that was meant.
     least = min((count for count, _, _ in candidates), default=0)
@@ -94,15 +95,6 @@ def _answers(
         for count, method, here in candidates
         if count == least
     ]
-
-
-def _is_of(number: Number, method: Method) -> bool:
-    return (
-        (number.paper, number.method) == (method.paper, method.method)
-        and method.table in (None, number.table)
-        and method.epochs in (None, number.epochs)
-        and number.seed is None
-    )
 
 
 def _is_at(number: Number, entry: Entry, metric: str) -> bool:
@@ -121,7 +113,7 @@ def _answer(
 ) -> Answer:
     scores = [number for number in here if number.statistic == "score"]
     # A number of the same model first, where the publication has several.
-    scores.sort(key=lambda number: MODELS.get(number.model) != entry.cell.model)
+    scores.sort(key=lambda number: number.ours != entry.cell.model)
     if not scores:
         why = reported.unknown.get(method.paper, "no number is known here")
         return Answer(entry, ours, method, None, "unknown", why)
@@ -138,7 +130,7 @@ def _answer(
 def _reasons(entry: Entry, results: Results, method: Method, number: Number) -> list[str]:
     cell = entry.cell
     found = []
-    if MODELS.get(number.model) != cell.model:
+    if number.ours != cell.model:
         found.append(f"other model ({cell.model}, theirs {number.model})")
     if cell.task.name in SEEN.get(cell.model, ()):
         found.append("the model saw this task in pretraining")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smc_bench.report.frame import labels
-from smc_bench.report.reported import MODELS, Number, Reported
+from smc_bench.report.methods import Method
+from smc_bench.report.reported import Number, Reported
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.tasks.specs import SPECS
 
@@ -26,14 +29,15 @@ class Curve:
         return Curve(self.task, self.label, tuple(x for x, _ in kept), tuple(y for _, y in kept))
 
 
-def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
-    """Curves of this suite's model and tasks, each with two points or more."""
+def published_curves(plan: Plan, reported: Reported, methods: Sequence[Method]) -> list[Curve]:
+    """Curves of this suite's model and tasks of these methods, each with two points or more."""
     found: dict[tuple[str, str], dict[float, float]] = {}
     for task, called in labels(plan).items():
         metric = SPECS[task.name].primary_metric
         for number in reported.numbers:
             mine = number.answers(task.name, task.config, metric)
-            if mine and _drawn(number, plan.loaded.suite.model):
+            listed = any(method.reports(number) for method in methods)
+            if mine and listed and _drawn(number, plan.loaded.suite.model):
                 points = found.setdefault((called, _label(number)), {})
                 points[number.share] = number.value
     return [
@@ -45,17 +49,20 @@ def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
 
 def _drawn(number: Number, model: str) -> bool:
     return (
-        MODELS.get(number.model) == model
+        number.ours == model
+        and number.sparsity is not None
         and number.statistic == "score"
-        and number.seed is None
         and not number.method.startswith(DENSE_ARM)
     )
 
 
 def _label(number: Number) -> str:
     name, _, identifier = number.paper.rpartition(" ")
+    if not re.fullmatch(r"\d{4}\.\d{4,5}", identifier):
+        name, identifier = number.paper, ""
     # "oBERT, oBERT" says less than the paper's number, and could be the name of an arm.
-    paper = f" [{identifier}]" if name.lower() in number.method.lower() else f", {name}"
+    same = identifier and name.lower() in number.method.lower()
+    paper = f" [{identifier}]" if same else f", {name}"
     epochs = f", {number.epochs} epochs" if number.epochs and number.epochs.isdigit() else ""
     mark = "" if number.mark == "verbatim" else f", {number.mark}"
     return f"{number.method}{paper}{epochs}{mark}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from smc_bench.engine.recipe import Recipe, Strict
-from smc_bench.report.reported import TASKS
+from smc_bench.report.published_names import TASKS
+from smc_bench.report.reported import Number
 from smc_bench.suite.explain import explain
 from smc_bench.suite.yaml_file import nearest, read_yaml
 
@@ -19,15 +20,21 @@ Settings = dict[str, Any]
 """Values by a recipe's dotted key."""
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Method(Strict):
     """One published method.
 
     Attributes:
         paper: As in the numbers' ``paper``.
         method: As in the numbers' ``method``.
-        table: As in the numbers' ``table``, where one paper has the method in several.
+        table: As in the numbers' ``table`` (one or a list), where others of the paper's tables have
+            another method of this name.
         epochs: As in the numbers' ``epochs``, where one table has several lengths.
-        names: Settings without which a cell is another method.
+        names: Settings without which a cell is another method; without any, no cell is this method
+            and figures alone show it.
         ran_with: Settings of the publication; a cell with others is not comparable.
         tasks: Published tasks of a method whose numbers are not known here; else its numbers say.
         differs: By published task: what no cell here can do as the publication does.
@@ -36,17 +43,26 @@ class Method(Strict):
 
     paper: str
     method: str
-    table: str | None = None
+    table: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     epochs: str | None = None
-    names: Settings = Field(alias="is", min_length=1)
+    names: Settings = Field(default_factory=dict, alias="is")
     ran_with: Settings = Field(default_factory=dict, alias="with")
     tasks: tuple[str, ...] = ()
     differs: dict[str, str] = Field(default_factory=dict)
     caveat: str = ""
 
+    def reports(self, number: Number) -> bool:
+        """Whether a published number is one of this method (and not of a single run)."""
+        return (
+            (number.paper, number.method) == (self.paper, self.method)
+            and (not self.table or number.table in self.table)
+            and self.epochs in (None, number.epochs)
+            and number.seed is None
+        )
+
     def is_run_by(self, recipe: Recipe) -> bool:
         """Whether a recipe is this method at all."""
-        return not _different(self.names, recipe)
+        return bool(self.names) and not _different(self.names, recipe)
 
     def other_settings(self, recipe: Recipe) -> list[str]:
         """In which settings a recipe is not as published, in words."""
@@ -89,8 +105,8 @@ def _different(wanted: Settings, recipe: Recipe) -> list[tuple[str, Any, Any]]:
         ours: Any = content
         for part in key.split("."):
             ours = ours.get(part) if isinstance(ours, dict) else None
-        same = sorted(ours) == sorted(theirs) if isinstance(theirs, list) else ours == theirs
-        if not same:
+        both = isinstance(ours, list) and isinstance(theirs, list)
+        if not (sorted(ours) == sorted(theirs) if both else ours == theirs):
             found.append((key, ours, theirs))
     return found
 

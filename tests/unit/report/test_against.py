@@ -11,10 +11,10 @@ from scipy import stats
 from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.report import against_text
 from smc_bench.report.against import Answer, Measured, against_reported, outcome
-from smc_bench.report.curves import published_curves
+from smc_bench.report.curves import Curve, published_curves
 from smc_bench.report.methods import read_methods
 from smc_bench.report.reported import Number, read_reported, reported_folders
-from smc_bench.suite.expand import Entry
+from smc_bench.suite.expand import Entry, Plan
 from tests.helpers.records import results_of, suite_file
 
 REPORTED = read_reported(*reported_folders())
@@ -133,6 +133,10 @@ def test_a_task_that_nobody_reports_has_no_row(tmp_path: Path) -> None:
     assert answers(tmp_path, 80.0, tasks="sst2") == []
 
 
+def drawn(plan: Plan) -> list[Curve]:
+    return published_curves(plan, REPORTED, METHODS)
+
+
 def test_curves_are_drawn_for_the_published_model_only(tmp_path: Path) -> None:
     settings = {"tasks": "commonsense_qa", "arms": "arms:\n  smc: {recipe: smc}\n"}
     large = results_of(
@@ -140,12 +144,12 @@ def test_curves_are_drawn_for_the_published_model_only(tmp_path: Path) -> None:
         tmp_path / "r",
         lambda entry: None,
     )
-    curves = {curve.label.split(" ")[0]: curve for curve in published_curves(large.plan, REPORTED)}
+    curves = {curve.label.partition(" (During)")[0]: curve for curve in drawn(large.plan)}
     assert curves["GMP"].sparsity == (0.36, 0.488)
     assert curves["GMP"].value == (72.4, 64.0)
     assert "digitised" in curves["GMP"].label
     small = results_of(suite_file(tmp_path / "b", **settings), tmp_path / "s", lambda entry: None)
-    assert published_curves(small.plan, REPORTED) == []
+    assert drawn(small.plan) == []
 
 
 def test_a_reason_is_said_once_and_numbered(tmp_path: Path) -> None:
