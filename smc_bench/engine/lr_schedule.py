@@ -18,11 +18,14 @@ def _decay(peak: float, floor: float, k: int, length: int) -> float:
 def cycle_starts(schedule: RewindLR, timeline: Timeline) -> list[int]:
     """Steps at which the learning rate goes back to its peak; always starts with 0."""
     events = [event.step for event in timeline.events]
-    if schedule.period is None or not events:
+    epoch, total = timeline.steps_per_epoch, timeline.total_steps
+    if schedule.at is not None:
+        starts = [to_steps(at, epoch, total) for at in schedule.at]
+    elif schedule.period is None or not events:
         starts = events
     else:
-        period = max(1, to_steps(schedule.period, timeline.steps_per_epoch, timeline.total_steps))
-        starts = list(range(events[0], timeline.total_steps, period))
+        period = max(1, to_steps(schedule.period, epoch, total))
+        starts = list(range(events[0], total, period))
     return sorted({0, *(step for step in starts if step < timeline.total_steps)})
 
 

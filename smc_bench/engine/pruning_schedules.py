@@ -72,12 +72,15 @@ class RoundsSchedule(Strict):
     Each pruning removes the share ``removes`` of the weights that are left (the last one less, so
     that it ends on the target); then all weights but the pruned ones return to what they were
     before training, the optimizer starts anew, and so does the learning rate, whose schedule spans
-    one round. SMC-Bench: 20 % a round, back to the pretrained weights (its script of LTH).
+    one round. SMC-Bench: 20 % a round, back to the pretrained weights (its section 4).
+    ``weights: kept`` starts the learning rate anew alone and trains on from the weights (and the
+    optimizer's moments) as they are: learning-rate rewinding (arXiv 2003.02389).
     """
 
     kind: Literal["rounds"] = "rounds"
     removes: float = Field(0.2, gt=0.0, lt=1.0)
     round: Absolute
+    weights: Literal["rewound", "kept"] = "rewound"
 
 
 SparsitySchedule = Annotated[

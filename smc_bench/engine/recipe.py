@@ -40,7 +40,8 @@ class RewindLR(Strict):
 
     Inside a cycle of c steps: lr = peak - k/(c-1) (peak - floor) (sparseml sparsification code,
     restated). Cycles start at step 0 and at each pruning event, or, where ``period`` is given, at
-    the first event and every ``period`` after it (the authors' oBERT recipes: 4 epochs).
+    the first event and every ``period`` after it (the authors' oBERT recipes: 4 epochs), or, where
+    ``at`` is given, just there (their recipe of 10 epochs: once, at epoch 8).
     """
 
     kind: Literal["rewind"] = "rewind"
@@ -48,6 +49,13 @@ class RewindLR(Strict):
     floor: float = Field(0.0, ge=0.0)
     warmup: Duration = "0it"
     period: Duration | None = None
+    at: tuple[Duration, ...] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> RewindLR:
+        if self.period is not None and self.at is not None:
+            raise ValueError("period and at both say when the rate goes back: give one of them")
+        return self
 
 
 class ConstantLR(Strict):

@@ -125,7 +125,8 @@ def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Ti
     # The tolerance keeps the grid's own values (1 - 0.8^k, rounded) from needing one round more.
     count = max(1, math.ceil(math.log(1.0 - target) / math.log(1.0 - schedule.removes) - 1e-4))
     levels = [1.0 - (1.0 - schedule.removes) ** i for i in range(1, count)] + [target]
-    events = tuple(PruningEvent(i * length, level, True) for i, level in enumerate(levels, 1))
+    back = schedule.weights == "rewound"
+    events = tuple(PruningEvent(i * length, level, back) for i, level in enumerate(levels, 1))
     return Timeline((count + 1) * length, steps_per_epoch, events, length)
 
 

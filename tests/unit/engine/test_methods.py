@@ -201,6 +201,33 @@ def test_rounds_go_back_to_the_weights_before_training(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, first[name] * mask)
 
 
+def test_rounds_that_keep_weights_are_gradual_pruning_with_the_rate_anew(tmp_path: Path) -> None:
+    """At a rate that stays the same, a fifth every three steps in either spelling, to the bit."""
+    rounds = METHODS["rounds"] | {"lr_schedule": {"kind": "constant", "peak": 1e-2}}
+    rounds["sparsity_schedule"] = {"kind": "rounds", "round": "3it", "weights": "kept"}
+    ramp = {"kind": "ramp", "shape": "linear", "initial": 0.2, "start": "3it", "end": "6it"}
+    gradual = rounds | {
+        "sparsity_schedule": ramp | {"every": "3it"},
+        "train": METHODS["rounds"]["train"] | {"duration": "9it"},
+    }
+    kept = trained(recipe(**rounds), 0.36, tmp_path / "kept")
+    once = trained(recipe(**gradual), 0.36, tmp_path / "once")
+    assert [event["step"] for event in kept.events] == [3, 6]
+    for (name, a), (_, b) in zip(
+        kept.raw.state_dict().items(), once.raw.state_dict().items(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+def test_rounds_that_keep_weights_start_the_rate_anew() -> None:
+    schedule = {"kind": "rounds", "round": "3it", "weights": "kept"}
+    settings = recipe(**METHODS["rounds"] | {"sparsity_schedule": schedule})
+    timeline = build_timeline(settings, 0.36, 24)
+    assert not any(event.rewind for event in timeline.events)
+    rates = [learning_rate(settings, timeline, step) for step in range(9)]
+    assert rates == pytest.approx([1e-2, 2e-2 / 3, 1e-2 / 3] * 3)
+
+
 def test_regrowth_drops_by_weight_and_grows_by_gradient() -> None:
     """Worked by hand: of 4 that stay the least goes, of the others the steepest comes."""
     weight = torch.nn.Parameter(torch.tensor([[4.0, 0.1, 0.0, 0.0, 2.0, 3.0]]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smc_bench.engine.lr_schedule import learning_rate
-from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.recipe import Recipe, RewindLR, Training
 from smc_bench.engine.sparsity_schedule import build_timeline, scaled_levels
 
 
@@ -135,3 +135,22 @@ def test_window_outside_training_is_refused() -> None:
         build_timeline(
             recipe(sparsity_schedule=RAMP, train={"duration": "5ep", "batch": 1}), 0.9, 10
         )
+
+
+def test_the_rate_goes_back_where_it_is_told() -> None:
+    rewind = {"kind": "rewind", "peak": 1.0, "floor": 0.0, "at": ["5it", "80%", "99ep"]}
+    settings = {"duration": "10it", "batch": 1}
+    timed = recipe(sparsity_schedule=RAMP | {"start": "1it", "end": "3it", "every": "1it"})
+    timed = timed.model_copy(
+        update={"lr_schedule": RewindLR.model_validate(rewind), "train": Training(**settings)}
+    )
+    timeline = build_timeline(timed, 0.9, 10)
+    rates = [learning_rate(timed, timeline, step) for step in range(10)]
+    assert rates == pytest.approx([1, 0.75, 0.5, 0.25, 0, 1, 0.5, 0, 1, 0])
+
+
+def test_two_rules_for_the_rate_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="period and at"):
+        RewindLR.model_validate({"kind": "rewind", "peak": 1.0, "period": "4ep", "at": ["8ep"]})
+    with pytest.raises(ValueError, match="at least 1"):
+        RewindLR.model_validate({"kind": "rewind", "peak": 1.0, "at": []})
