@@ -12,7 +12,7 @@ from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.report import against_text
 from smc_bench.report.against import Answer, Measured, against_reported, outcome
 from smc_bench.report.curves import Curve, published_curves
-from smc_bench.report.methods import read_methods
+from smc_bench.report.methods import Method, read_methods
 from smc_bench.report.reported import Number, read_reported, reported_folders
 from smc_bench.suite.expand import Entry, Plan
 from tests.helpers.records import results_of, suite_file
@@ -163,3 +163,37 @@ def test_a_reason_is_said_once_and_numbered(tmp_path: Path) -> None:
     rows = [row for row in text.splitlines() if row.startswith("|") and number in row]
     assert len(rows) == sum(answer.detail == unknown.detail for answer in found)
     assert all("| 80.00  |             |" in row for row in rows)
+
+
+def test_a_rerun_by_others_stands_beside_the_publication(tmp_path: Path) -> None:
+    arms = "arms:\n  after: {recipe: smc-omp-after}\n  before: {recipe: smc-magnitude-before}\n"
+    arms += "  regrown: {recipe: smc-magnitude-before-rigl}\n"
+    settings = {"tasks": "commonsense_qa", "model": "FacebookAI/roberta-large", "sparsity": "0.488"}
+    found = answers(tmp_path, 50.0, arms=arms, **settings)
+    assert [(a.entry.arm, a.method.method, a.theirs and a.theirs.value) for a in found] == [
+        ("after", "OMP (After)", 55.4),
+        ("after", "OMP (After)", 30.14),
+        ("before", "OMP (Before)", 25.88),
+    ]
+
+
+def test_the_recipe_of_ten_epochs_is_told_from_that_of_thirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCORERS, "obert", SCORERS.get("obert", SCORERS["magnitude"]))
+    arms = "arms:\n  ten: {recipe: obert-10ep}\n  thirty: {recipe: obert-30ep}\n"
+    found = answers(tmp_path, 87.98, arms=arms)
+    assert [(a.entry.arm, a.theirs and a.theirs.value) for a in found] == [
+        ("ten", 87.98),
+        ("thirty", 88.31),
+    ]
+    assert found[0].word == "reproduced"
+    assert "temperature of its distillation is not known" in found[0].detail
+
+
+def test_tables_and_curves_leave_out_what_has_no_sparsity(tmp_path: Path) -> None:
+    settings = {"tasks": "squad", "model": "google-bert/bert-base-uncased", "sparsity": "0.8, 0.9"}
+    results = results_of(suite_file(tmp_path, **settings), tmp_path / "r", lambda entry: None)
+    methods = [Method(paper="oBERT 2203.07259", method="oBERT 3 layers 90%")]
+    # Table 6 gives no sparsity, table 17 gives one number: no curve.
+    assert published_curves(results.plan, REPORTED, methods) == []
