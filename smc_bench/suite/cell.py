@@ -112,13 +112,15 @@ UNRESOLVED = "unresolved"
 
 # Settings that came after identity version 1, with the value at which they change nothing: left
 # out of that version's content, so that its records stay valid.
-_AFTER_1 = {
+_AFTER_1: dict[str, Any] = {
     "structure": "unstructured",
     "recomputations": 1,
     "regrowth": None,
     "sparsity_schedule.paced_from": None,
     "train.padding": "dynamic",
 }
+# The same of identity version 2.
+_AFTER_2: dict[str, Any] = {"lr_schedule.at": None, "sparsity_schedule.weights": "rewound"}
 
 
 def identity_content(cell: Cell) -> dict[str, Any]:
@@ -131,8 +133,8 @@ def identity_content(cell: Cell) -> dict[str, Any]:
     del content["model"]
     if cell.identity_version > 1:
         content["recipe"]["scorer_options"].pop("fisher_memory", None)
-        return content
-    for key, neutral in _AFTER_1.items():
+    later = {1: _AFTER_1 | _AFTER_2, 2: _AFTER_2}.get(cell.identity_version, {})
+    for key, neutral in later.items():
         section, _, name = key.rpartition(".")
         settings = (content["recipe"][section] or {}) if section else content["recipe"]
         if name in settings and settings[name] == neutral:

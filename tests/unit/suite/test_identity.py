@@ -74,6 +74,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.sparsity_schedule.start", "2ep"), ("recipe.sparsity_schedule.cycle", "2ep"),
     ("recipe.lr_schedule.peak", 2e-4), ("recipe.lr_schedule.floor", 1e-6),
     ("recipe.lr_schedule.warmup", "5it"), ("recipe.lr_schedule.period", "1ep"),
+    ("recipe.lr_schedule.at", ["1ep"]),
     ("recipe.distillation.hardness", 0.5), ("recipe.distillation.temperature", 2.0),
     ("recipe.distillation", None), ("recipe.train.batch", 16),
     ("recipe.train.batching", "grouped"), ("recipe.train.weight_decay", 0.1),
@@ -147,6 +148,16 @@ def test_identity_of_version_1_stays() -> None:
 
 def test_identity_of_version_2_stays() -> None:
     assert Cell.model_validate(BASE).id == "b98b6bd593dc"
+
+
+def test_rounds_that_keep_weights_are_other_cells() -> None:
+    rounds = {"kind": "rounds", "round": "5it"}
+    base = with_value(BASE, "recipe.sparsity_schedule", rounds)
+    spelled, kept = (
+        Cell.model_validate(with_value(base, "recipe.sparsity_schedule.weights", value)).id
+        for value in ("rewound", "kept")
+    )
+    assert Cell.model_validate(base).id == spelled != kept
 
 
 def test_memory_for_an_estimate_does_not_matter() -> None:
