@@ -16,6 +16,7 @@ from accelerate.state import AcceleratorState
 
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.feed import Feed
+from smc_bench.engine.head_start import copy_head, scale_head
 from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
@@ -103,7 +104,12 @@ class Materials:
         folder = (
             self.context.teacher_folder() if start == "teacher" else self.context.model_folder()
         )
-        return self._load(folder, self.recipe.train.dropout)
+        model = self._load(folder, self.recipe.train.dropout)
+        if self.recipe.train.head == "encoder_scale":
+            scale_head(model)
+        elif self.recipe.train.head == "trained":
+            copy_head(model, self._load(self.context.teacher_folder()))
+        return model
 
     def feed(self, model: Any) -> Feed:
         """A model on the device, with the recipe's padding and precision."""
