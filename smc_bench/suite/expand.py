@@ -12,7 +12,7 @@ from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.schema import TaskEntry
-from smc_bench.suite.tuning import DENSE_ARM, fingerprint, with_peak
+from smc_bench.suite.tuning import DENSE_ARM, fingerprint, trains, with_peak
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 __all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "Try", "expand", "task_settings", "tries"]
@@ -176,6 +176,8 @@ class _Expansion:
         self.teacher = self._cell(taught_by, 0.0, tune.seed)
         found = []
         for arm, recipe in self.recipes.arms.items():
+            if not trains(recipe):
+                continue
             target = 0.0 if recipe.sparsity_schedule is None else tune.sparsity
             compared = _compared(recipe, suite.compare_at[0] if suite.compare_at else "")
             found += [self._try(arm, compared, peak, target, recipe) for peak in tune.peaks]

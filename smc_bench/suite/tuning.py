@@ -58,6 +58,11 @@ def fingerprint(recipe: Recipe) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
+def trains(recipe: Recipe) -> bool:
+    """Whether a recipe takes any optimizer step, so that it has a learning rate to choose."""
+    return recipe.train.duration != "0it"
+
+
 def with_peak(recipe: Recipe, peak: float) -> Recipe:
     """The recipe at another peak learning rate; its floor keeps its share of the peak."""
     schedule = recipe.lr_schedule
@@ -98,6 +103,8 @@ class TunedRates:
         Raises:
             SuiteError: If the choice was made for other settings.
         """
+        if not trains(recipe):
+            return recipe
         choice = self.choices.get((task, arm))
         if choice is None:
             self.missing.append(f"{arm} on {task}")
