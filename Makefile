@@ -10,7 +10,7 @@ RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart test test-slurm test-faults bench lint types clean
+.PHONY: install dev quickstart study test test-slurm test-faults bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -78,6 +78,10 @@ bench: install
 	$(VENV)/bin/python benchmarks/verbs.py
 	$(VENV)/bin/python benchmarks/workers.py
 	$(VENV)/bin/python benchmarks/fisher.py
+
+# The queue of docs/study.md: days of two cores; stops at Ctrl-C and goes on from there.
+study: install
+	VENV=$(VENV) JOBS=$(JOBS) scripts/study.sh
 
 clean:
 	rm -rf $(VENV)

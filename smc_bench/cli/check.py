@@ -20,4 +20,5 @@ def command(session: Session) -> None:
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
         click.echo(
             f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})"
+            + (f"; {len(found.untuned)} not tuned yet" if found.untuned else "")
         )

@@ -35,9 +35,10 @@ class Session:
     store: Store
     include: tuple[Path, ...] = ()
 
-    def load(self) -> LoadedSuite:
+    def load(self, *, tuned: bool = True) -> LoadedSuite:
         """The suite under the profile asked for."""
-        return load_suite(self.suite, self.profile, parse_overrides(self.settings))
+        overrides = parse_overrides(self.settings)
+        return load_suite(self.suite, self.profile, overrides, tuned=tuned)
 
     def lock(self) -> Lock:
         """The lock of this results folder."""

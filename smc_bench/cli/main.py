@@ -17,6 +17,7 @@ VERBS = {
     "temperatures": "smc_bench.cli.temperatures:command",
     "cost": "smc_bench.cli.cost:command",
     "fetch": "smc_bench.cli.fetch:command",
+    "tune": "smc_bench.cli.tune:command",
     "run": "smc_bench.cli.run:command",
     "status": "smc_bench.cli.status:command",
     "cancel": "smc_bench.cli.cancel:command",

@@ -28,6 +28,7 @@ from smc_bench.suite.cell import Cell
 from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import running_order, timeline_of
+from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.only import select
 from smc_bench.suite.predict import Predictor, Timing
 
@@ -84,6 +85,7 @@ def command(
     if slurm is not None and gpus_per_cell > 1:
         raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
     loaded = session.load()
+    _refuse_untuned(loaded)
     gpus = visible_gpus()
     if slurm is None and not dry_run:
         session.store.check_writable()
@@ -169,6 +171,15 @@ def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:
         say(
             "this processor has no bf16 arithmetic (avx512_bf16, amx_bf16): it is emulated, and "
             "--set train.precision=fp32 is much faster (those are other cells, though)"
+        )
+
+
+def _refuse_untuned(loaded: LoadedSuite) -> None:
+    if loaded.untuned:
+        raise SuiteError(
+            f"{loaded.path}: profile {loaded.profile}: no learning rate was chosen yet for "
+            f"{', '.join(loaded.untuned[:3])}{' and others' * (len(loaded.untuned) > 3)}: "
+            f"smc-bench tune {loaded.path} --profile {loaded.profile}"
         )
 
 

@@ -23,6 +23,8 @@ from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
 from smc_bench.engine.train import Trainer
 
 WEIGHTS = "weights"
+HELD_BACK = "held_back"
+"""What rows of the training split that were held back are called in an outcome."""
 
 
 def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:
@@ -157,8 +159,9 @@ class _CellRun:
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
             trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
-            rows[split] = len(eval_rows)
-            splits[split] = SplitScores(list(scores.predictions), list(scores.correct))
+            named = HELD_BACK if self.cell.task.held_back else split
+            rows[named] = len(eval_rows)
+            splits[named] = SplitScores(list(scores.predictions), list(scores.correct))
         return CellOutcome(
             metrics=metrics,
             trivial=trivial,

@@ -16,6 +16,7 @@ from accelerate.state import AcceleratorState
 
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.feed import Feed
+from smc_bench.engine.head_start import copy_head, scale_head
 from smc_bench.engine.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
@@ -41,6 +42,7 @@ class TaskLike(Protocol):
     eval_splits: tuple[str, ...]
     max_length: int
     stride: int
+    held_back: int | None
 
 
 class CellLike(Protocol):
@@ -67,11 +69,28 @@ class CellLike(Protocol):
         """Optimizer steps after which training is cut short."""
 
 
-def chosen_rows(rows: Sequence[Row], limit: int | None) -> list[Row]:
-    """At most ``limit`` rows, in file order: the same for every seed and every cell."""
-    if limit is None or limit >= len(rows):
+CHOICE = 2
+"""Version of :func:`chosen_rows`, part of the key of what is made from its rows."""
+
+
+def chosen_rows(rows: Sequence[Row], limit: int | None, held_back: int = 0) -> list[Row]:
+    """At most ``limit`` rows, in file order: the same for every seed and every cell.
+
+    They are the first of one permutation of the split, so that a smaller choice is part of every
+    larger one: what trains on half as many rows as its teacher trains on half of the teacher's.
+    The last ``held_back`` of the permutation are never among them.
+    """
+    left = max(0, len(rows) - held_back)
+    count = left if limit is None else min(limit, left)
+    if count == len(rows):
         return list(rows)
-    chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
+    chosen = generator(0, "rows").permutation(len(rows))[:count]
+    return [rows[index] for index in sorted(chosen)]
+
+
+def held_back_rows(rows: Sequence[Row], count: int) -> list[Row]:
+    """The rows that :func:`chosen_rows` leaves out for ``held_back``, in file order."""
+    chosen = generator(0, "rows").permutation(len(rows))[-count:]
     return [rows[index] for index in sorted(chosen)]
 
 
@@ -91,11 +110,22 @@ class Materials:
 
     def training(self) -> tuple[list[Row], list[Feature]]:
         """Rows of the training split and their features, with targets."""
-        return self._split(self.settings.train_split, self.recipe.train.rows, train=True)
+        split, limit = self.settings.train_split, self.recipe.train.rows
+        rows, held_back = self._rows(split), self.settings.held_back or 0
+        chosen = chosen_rows(rows, limit, held_back)
+        if not chosen:
+            raise MissingDataError(
+                f"{self.settings.name}: {held_back} rows are to be held back, but the split "
+                f"{split!r} has no more than {len(rows)}"
+            )
+        return self._features(chosen, split, limit, train=True)
 
     def evaluation(self, split: str) -> tuple[list[Row], list[Feature]]:
-        """Rows of an evaluation split and their features."""
-        return self._split(split, self.recipe.evaluation.rows, train=False)
+        """Rows of an evaluation split and their features, or of those held back from training."""
+        rows, limit = self._rows(split), self.recipe.evaluation.rows
+        count = self.settings.held_back
+        chosen = chosen_rows(rows, limit) if count is None else held_back_rows(rows, count)
+        return self._features(chosen, split, limit, train=False)
 
     def model(self) -> Any:
         """The model that training starts from, with a new head."""
@@ -103,7 +133,12 @@ class Materials:
         folder = (
             self.context.teacher_folder() if start == "teacher" else self.context.model_folder()
         )
-        return self._load(folder, self.recipe.train.dropout)
+        model = self._load(folder, self.recipe.train.dropout)
+        if self.recipe.train.head == "encoder_scale":
+            scale_head(model)
+        elif self.recipe.train.head == "trained":
+            copy_head(model, self._load(self.context.teacher_folder()))
+        return model
 
     def feed(self, model: Any) -> Feed:
         """A model on the device, with the recipe's padding and precision."""
@@ -167,14 +202,15 @@ class Materials:
             should_stop=self.context.should_stop,
         )
 
-    def _split(
-        self, split: str, limit: int | None, *, train: bool
-    ) -> tuple[list[Row], list[Feature]]:
-        every = self.context.rows(split)
-        if not every:
+    def _rows(self, split: str) -> Sequence[Row]:
+        rows = self.context.rows(split)
+        if not rows:
             raise MissingDataError(f"{self.settings.name}: the split {split!r} has no rows")
-        rows = chosen_rows(every, limit)
+        return rows
 
+    def _features(
+        self, rows: list[Row], split: str, limit: int | None, *, train: bool
+    ) -> tuple[list[Row], list[Feature]]:
         def make(folder: Path) -> None:
             found = self.task.features(rows, self.tokenizer, self.encoding, train=train)
             write_features(folder, found)
@@ -189,6 +225,8 @@ class Materials:
             "max_length": self.encoding.max_length,
             "stride": self.encoding.stride,
             "limit": limit,
+            "held_back": self.settings.held_back,
+            "choice": CHOICE,
             "tokenizers": tokenizers.__version__,
         }
 

@@ -24,6 +24,7 @@ from smc_bench.engine.structure import checked, pattern_sparsity
 Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Threshold = Literal["global", "per_layer", "per_row"]
+HeadStart = Literal["new", "encoder_scale", "trained"]
 
 
 class LinearLR(Strict):
@@ -85,6 +86,9 @@ class Training(Strict):
     ``padding: none`` computes on real tokens only, which changes the last bits and which dropout
     noise falls where; architectures that can't are padded to the longest of a batch (``dynamic``).
     ``precision: auto`` becomes fp32 or bf16 before a cell exists, whichever is faster here.
+    ``head`` is what the head starts from: ``new`` is the architecture's own initialisation,
+    ``encoder_scale`` the same with each weight matrix scaled to the encoder's root mean square, and
+    ``trained`` the finished dense model's head on the pretrained encoder.
     """
 
     duration: Duration | Literal["scaled"] | EqualSteps
@@ -100,7 +104,14 @@ class Training(Strict):
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
     rows: int | None = Field(None, ge=1)
     start_from: Literal["pretrained", "teacher"] = "pretrained"
+    head: HeadStart = "new"
     selection: Literal["last"] = "last"
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Training:
+        if self.start_from == "teacher" and self.head != "new":
+            raise ValueError("start_from: teacher brings its own head: leave train.head out")
+        return self
 
     @field_validator("duration")
     @classmethod
@@ -216,7 +227,8 @@ class Recipe(Strict):
     @property
     def needs_teacher(self) -> bool:
         """Whether a finished dense cell must be there before this one can start."""
-        return self.distillation is not None or self.train.start_from == "teacher"
+        takes_weights = self.train.start_from == "teacher" or self.train.head == "trained"
+        return self.distillation is not None or takes_weights
 
 
 TrackerName = Literal["wandb", "trackio", "tensorboard", "mlflow"]

@@ -23,7 +23,11 @@ IDENTITY_VERSION = 2
 
 
 class TaskSettings(Strict):
-    """A task as one cell uses it, with the version of the code that makes its features."""
+    """A task as one cell uses it, with the version of the code that makes its features.
+
+    ``held_back``: so many rows of the training split are not trained on, and are what the cell is
+    evaluated on (its ``eval_splits`` are then the training split alone).
+    """
 
     name: str
     version: int
@@ -32,6 +36,7 @@ class TaskSettings(Strict):
     eval_splits: tuple[str, ...]
     max_length: int = Field(ge=8)
     stride: int = Field(ge=0)
+    held_back: int | None = Field(None, ge=1)
 
 
 class Cell(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +12,10 @@ from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.schema import TaskEntry
+from smc_bench.suite.tuning import DENSE_ARM, fingerprint, trains, with_peak
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
-DENSE_ARM = "dense"
+__all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "Try", "expand", "task_settings", "tries"]
 
 
 class Pins(Protocol):
@@ -101,12 +103,52 @@ def _all_seeds(loaded: LoadedSuite) -> list[int]:
     return list(dict.fromkeys([teacher, *seeds]))
 
 
-class _Expansion:
-    """The cells of one task."""
+@dataclass(frozen=True)
+class Try:
+    """A cell that tells how one arm does at one learning rate, on training rows held back."""
 
-    def __init__(self, loaded: LoadedSuite, task: TaskEntry, pins: Pins, limit: int | None) -> None:
+    task: str
+    arm: str
+    recipe: str
+    peak: float
+    cell: Cell
+
+
+def tries(loaded: LoadedSuite, pins: Pins, dense: Mapping[str, float] | None = None) -> list[Try]:
+    """The cells that learning rates are chosen by, in running order.
+
+    Args:
+        loaded: A suite with ``tune``, its rates not applied.
+        pins: Resolves data and models.
+        dense: By task the rate chosen for the dense model, which the arms' tries are taught by;
+            None: the tries of the dense models.
+    """
+    assert loaded.suite.tune is not None
+    found: list[Try] = []
+    for entry in loaded.suite.tasks:
+        found.extend(_Expansion(loaded, entry, pins, None, tuning=True).tries(dense))
+    return found
+
+
+class _Expansion:
+    """The cells of one task; with ``tuning`` they are evaluated on rows held back from training."""
+
+    def __init__(
+        self,
+        loaded: LoadedSuite,
+        task: TaskEntry,
+        pins: Pins,
+        limit: int | None,
+        *,
+        tuning: bool = False,
+    ) -> None:
         self.loaded, self.limit, self.pins = loaded, limit, pins
         spec, self.task = task_settings(task)
+        tune = loaded.suite.tune
+        if tuning and tune is not None:
+            split = self.task.train_split
+            changes = {"held_back": tune.rows, "eval_splits": (split,)}
+            self.task = self.task.model_copy(update=changes)
         splits = dict.fromkeys((self.task.train_split, *self.task.eval_splits))
         self.data_pins = {split: pins.data(spec, self.task.config, split) for split in splits}
         self.model_pin = pins.model(loaded.suite.model)
@@ -123,6 +165,31 @@ class _Expansion:
             for arm, recipe in self.recipes.arms.items():
                 found.extend(self._arm(arm, recipe, seed))
         return found
+
+    def tries(self, dense: Mapping[str, float] | None) -> list[Try]:
+        """See :func:`tries`."""
+        tune, suite = self.loaded.suite.tune, self.loaded.suite
+        assert tune is not None
+        if dense is None:
+            return [self._try(DENSE_ARM, self.recipes.dense, peak, 0.0) for peak in tune.peaks]
+        taught_by = with_peak(self.recipes.dense, dense[self.task.name])
+        self.teacher = self._cell(taught_by, 0.0, tune.seed)
+        found = []
+        for arm, recipe in self.recipes.arms.items():
+            if not trains(recipe):
+                continue
+            target = 0.0 if recipe.sparsity_schedule is None else tune.sparsity
+            compared = _compared(recipe, suite.compare_at[0] if suite.compare_at else "")
+            found += [self._try(arm, compared, peak, target, recipe) for peak in tune.peaks]
+        return found
+
+    def _try(
+        self, arm: str, recipe: Recipe, peak: float, target: float, written: Recipe | None = None
+    ) -> Try:
+        tune = self.loaded.suite.tune
+        assert tune is not None
+        cell = self._cell(with_peak(recipe, peak), target, tune.seed)
+        return Try(self.task.name, arm, fingerprint(written or recipe), peak, cell)
 
     def _arm(self, arm: str, recipe: Recipe, seed: int) -> list[Entry]:
         if recipe.sparsity_schedule is None:

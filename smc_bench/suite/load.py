@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.resolve import Resolver, TaskRecipes, shipped_recipes
 from smc_bench.suite.schema import Profile, Suite
+from smc_bench.suite.tuning import DENSE_ARM, read_tuned
 from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
 
@@ -31,6 +32,7 @@ class LoadedSuite:
         profile: Name of the profile in force.
         note: What the profile wants said under every table.
         recipes: By task: the recipe of each arm and of the dense cells.
+        untuned: Arms whose learning rate is still to be chosen (``smc-bench tune``).
     """
 
     path: Path
@@ -38,10 +40,15 @@ class LoadedSuite:
     profile: str
     note: str | None
     recipes: dict[str, TaskRecipes]
+    untuned: tuple[str, ...] = ()
 
 
 def load_suite(
-    path: Path, profile: str | None = None, overrides: Overrides | None = None
+    path: Path,
+    profile: str | None = None,
+    overrides: Overrides | None = None,
+    *,
+    tuned: bool = True,
 ) -> LoadedSuite:
     """Read a suite under a profile.
 
@@ -49,6 +56,7 @@ def load_suite(
         path: The YAML file; recipes are looked up in ``recipes/`` beside it, then the shipped.
         profile: A profile's name, or None for the suite's default.
         overrides: Settings from the command line (``--set``), merged last.
+        tuned: Apply the learning rates that were chosen for this suite and profile.
 
     Raises:
         SuiteError: If anything in the suite or its recipes is wrong.
@@ -61,7 +69,24 @@ def load_suite(
     _check_tasks(file, suite)
     resolver = Resolver(file, suite, chosen, settings, overrides)
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
-    return LoadedSuite(path, suite, chosen, settings.note, recipes)
+    loaded = LoadedSuite(path, suite, chosen, settings.note, recipes)
+    return _tuned(loaded) if tuned else loaded
+
+
+def _tuned(loaded: LoadedSuite) -> LoadedSuite:
+    """The same suite at the learning rates that were chosen for its arms."""
+    tune = loaded.suite.tune
+    if tune is None:
+        return loaded
+    rates = read_tuned(loaded.path, loaded.profile, tune)
+    recipes = {
+        task: TaskRecipes(
+            {arm: rates.apply(recipe, task, arm) for arm, recipe in found.arms.items()},
+            rates.apply(found.dense, task, DENSE_ARM),
+        )
+        for task, found in loaded.recipes.items()
+    }
+    return replace(loaded, recipes=recipes, untuned=tuple(rates.missing))
 
 
 def _validated(file: YamlFile, overrides: Overrides) -> Suite:
@@ -85,7 +110,7 @@ def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profi
 
 
 def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite:
-    axes = ("model", "tasks", "sparsity", "seeds", "arms", "dense", "execution", "slurm")
+    axes = ("model", "tasks", "sparsity", "seeds", "arms", "dense", "execution", "slurm", "tune")
     changes = {
         key: getattr(profile, key)
         for key in axes

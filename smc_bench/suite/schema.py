@@ -75,6 +75,32 @@ class ReportLayout(Strict):
     plot: PlotLayout = PlotLayout()
 
 
+class Tuning(Strict):
+    """Peak learning rates that every arm, and the dense model, is tried at (``smc-bench tune``).
+
+    A try trains without ``rows`` of the training rows and is scored on these; no evaluation row is
+    looked at. The floor keeps its share of the peak, and every arm has the same tries.
+
+    Attributes:
+        peaks: The rates, at least two.
+        rows: Training rows held back, the same ones for every arm.
+        sparsity: At which arms are tried; what is chosen holds for all of the suite's sparsities.
+        seed: Of the tries, best not one of the suite's.
+    """
+
+    peaks: tuple[Annotated[float, Field(gt=0.0)], ...] = Field(min_length=2)
+    rows: int = Field(2000, ge=1)
+    sparsity: Sparsity
+    seed: Seed
+
+    @field_validator("peaks")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("write each rate once, the lowest first")
+        return value
+
+
 Patch = dict[str, Any]
 """Part of a recipe, merged over another: sections by key, a section of another kind as a whole."""
 
@@ -94,6 +120,7 @@ class Profile(Strict):
     dense: Dense | None = None
     execution: Execution | None = None
     slurm: SuiteSlurm | None = None
+    tune: Tuning | None = None
     recipe: Patch = Field(default_factory=dict)
     recipes: dict[str, Patch] = Field(default_factory=dict)
     note: str | None = None
@@ -120,6 +147,7 @@ class Suite(Strict):
     default_profile: str = "paper"
     execution: Execution = Execution()
     slurm: SuiteSlurm = SuiteSlurm()
+    tune: Tuning | None = None
     report: ReportLayout = ReportLayout()
     recipe: Patch = Field(default_factory=dict)
     recipes: dict[str, Patch] = Field(default_factory=dict)

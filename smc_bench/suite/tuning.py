@@ -1,0 +1,154 @@
+"""Learning rates chosen on training rows that are held back, and the file that keeps them.
+
+``smc-bench tune SUITE --profile P`` tries every arm at each rate of the profile's ``tune:`` and
+writes ``tuned/<suite>.<profile>.yaml`` beside the suite: what was tried, how it scored, what was
+taken. Loading the suite under that profile applies it. A rate that is right for one arm is unfair
+to another, and a rate chosen on the evaluation split is unfair to everybody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from smc_bench.engine.recipe import ConstantLR, Recipe, Strict
+from smc_bench.errors import SuiteError
+from smc_bench.suite.cell import canonical_json
+from smc_bench.suite.explain import explain
+from smc_bench.suite.schema import Tuning
+from smc_bench.suite.yaml_file import YamlFile, read_yaml
+
+DENSE_ARM = "dense"
+"""What the dense cells are called among arms."""
+
+
+class Choice(Strict):
+    """What was chosen for one arm on one task.
+
+    Attributes:
+        recipe: :func:`fingerprint` of the recipe that was tried, before its rate was set.
+        peak: The rate that scored best; the lower one of equals.
+        scores: Score of each try on the rows held back, in the order of the rates, in percent;
+            None for a try that diverged.
+        cells: Ids of the tries.
+    """
+
+    task: str
+    arm: str
+    recipe: str
+    peak: float
+    scores: tuple[float | None, ...]
+    cells: tuple[str, ...]
+
+
+class Tuned(Strict):
+    """A file of choices; ``tune`` are the settings that they were made under."""
+
+    tune: Tuning
+    choices: tuple[Choice, ...]
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Twelve hexadecimal digits of a recipe's settings, those at their defaults left out."""
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
+
+
+def trains(recipe: Recipe) -> bool:
+    """Whether a recipe takes any optimizer step, so that it has a learning rate to choose."""
+    return recipe.train.duration != "0it"
+
+
+def with_peak(recipe: Recipe, peak: float) -> Recipe:
+    """The recipe at another peak learning rate; its floor keeps its share of the peak."""
+    schedule = recipe.lr_schedule
+    changes = {"peak": peak}
+    if not isinstance(schedule, ConstantLR):
+        changes["floor"] = float(f"{schedule.floor / schedule.peak * peak:.6g}")
+    return recipe.model_copy(update={"lr_schedule": schedule.model_copy(update=changes)})
+
+
+def best(peaks: tuple[float, ...], scores: tuple[float | None, ...]) -> float:
+    """The rate with the highest score; the lower one of equals.
+
+    Raises:
+        ValueError: If every try diverged.
+    """
+    known = [(score, -peak) for peak, score in zip(peaks, scores, strict=True) if score is not None]
+    if not known:
+        raise ValueError("every try diverged")
+    return -max(known)[1]
+
+
+@dataclass
+class TunedRates:
+    """Applies a file of choices to recipes as they are resolved.
+
+    Attributes:
+        missing: Arms, by task, that have no choice (yet).
+    """
+
+    tune: Tuning
+    path: Path
+    choices: dict[tuple[str, str], Choice]
+    missing: list[str] = field(default_factory=list)
+
+    def apply(self, recipe: Recipe, task: str, arm: str) -> Recipe:
+        """The recipe at the rate chosen for it, or as it is where nothing was chosen yet.
+
+        Raises:
+            SuiteError: If the choice was made for other settings.
+        """
+        if not trains(recipe):
+            return recipe
+        choice = self.choices.get((task, arm))
+        if choice is None:
+            self.missing.append(f"{arm} on {task}")
+            return recipe
+        if choice.recipe != fingerprint(recipe):
+            raise SuiteError(
+                f"{self.path}: the rate of arm {arm!r} on {task} was chosen for other settings "
+                "of this arm: smc-bench tune chooses it anew"
+            )
+        return with_peak(recipe, choice.peak)
+
+
+def tuned_path(suite: Path, profile: str) -> Path:
+    """Where the choices of a suite under a profile are kept."""
+    return suite.parent / "tuned" / f"{suite.stem}.{profile}.yaml"
+
+
+def read_tuned(suite: Path, profile: str, tune: Tuning) -> TunedRates:
+    """The choices made so far; none where there is no file.
+
+    Raises:
+        SuiteError: If the file is not one of these, or was made under other settings of ``tune``.
+    """
+    path = tuned_path(suite, profile)
+    if not path.exists():
+        return TunedRates(tune, path, {})
+    file = read_yaml(path)
+    try:
+        found = Tuned.model_validate(file.data)
+    except ValidationError as error:
+        location, message = explain(error, Tuned)
+        file.fail(location, message)
+    _check_settings(file, found, tune)
+    return TunedRates(tune, path, {(c.task, c.arm): c for c in found.choices})
+
+
+def _check_settings(file: YamlFile, found: Tuned, tune: Tuning) -> None:
+    if found.tune != tune:
+        file.fail(("tune",), "made under other settings than the suite has now: tune again")
+
+
+def tuned_text(tune: Tuning, choices: list[Choice], command: str) -> str:
+    """The file's text: YAML, one line a choice."""
+    lines = [f"# Written by {command}: rates chosen on training rows held back."]
+    lines += [f"tune: {json.dumps(tune.model_dump(mode='json'))}", "choices:"]
+    lines += [f"  - {json.dumps(choice.model_dump(mode='json'))}" for choice in choices]
+    return "\n".join(lines) + "\n"
