@@ -158,7 +158,9 @@ class _CellRun:
             constant = self.task.trivial(eval_rows)
             trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
             rows[split] = len(eval_rows)
-            splits[split] = SplitScores(list(scores.predictions), list(scores.correct))
+            splits[split] = SplitScores(
+                list(scores.predictions), list(scores.correct), list(scores.gold)
+            )
         return CellOutcome(
             metrics=metrics,
             trivial=trivial,

@@ -91,7 +91,7 @@ class Results:
         return table.join(pd.DataFrame(bounds, columns=names, index=table.index))
 
     def _bounds(self, row: pd.Series) -> tuple[float, float, float, float, float]:
-        place = Place(str(row["task"]), str(row["compare_at"]), round(float(row["sparsity"]), 9))
+        place = Place(str(row["task"]), str(row["compare_at"]), float(row["sparsity"]))
         arm = str(row["arm"])
         score = _interval(self.scores.score(place, arm))
         recovery = _interval(self.scores.recovery(place, arm))

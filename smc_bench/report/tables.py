@@ -49,18 +49,18 @@ def wide(
         task: One of its tasks.
         compare_at: One of the ways of comparing.
         recovery: Add the percentage of the dense score.
-        style: Markup of the best arm where it can be told apart.
+        style: Markup of the arms that none is shown to be better than.
     """
     table, separation = results.summary, results.separation(task, compare_at)
     part = table[
         (table["task"] == task) & (table["compare_at"] == compare_at) & (table["arm"] != DENSE_ARM)
     ]
     columns = list(dict.fromkeys(part["sparsity"]))
-    best = {x: separation.best(Place(task, compare_at, round(x, 9))) for x in columns}
+    best = {x: separation.best(Place(task, compare_at, x)) for x in columns}
     cells: dict[tuple[str, float], str] = {}
     for _, row in part.iterrows():
         text = _text(row, recovery=recovery)
-        bold = best[row["sparsity"]] == row["arm"]
+        bold = row["arm"] in best[row["sparsity"]]
         cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold, style=style)
     arms = list(dict.fromkeys(part["arm"]))
     body = [[cells.get((arm, x), "") for x in columns] for arm in arms]

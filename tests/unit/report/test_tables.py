@@ -60,7 +60,7 @@ def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
     found = results.scores.recovery(place, "good")
     assert found is not None
     parts = [
-        results.scores.examples.parts(cell, "accuracy", value)
+        results.scores.examples.parts(cell, "accuracy", value).values  # type: ignore[union-attr]
         for arm in ("good", "dense")
         for cell, value in results.scores.cells(place, arm).values()
     ]
@@ -68,7 +68,7 @@ def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
     draws = []
     for _ in range(3000):
         chosen = rng.integers(1500, size=1500)
-        draws.append(100.0 * parts[0][chosen].mean() / parts[1][chosen].mean())  # type: ignore[index]
+        draws.append(100.0 * parts[0][chosen].mean() / parts[1][chosen].mean())
     assert found.interval() == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.15)
 
 
