@@ -21,19 +21,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def frame(plan: Plan, store: Store, metric: str | None = None) -> pd.DataFrame:
+def frame(
+    plan: Plan, store: Store, metric: str | None = None, found: dict[str, Record] | None = None
+) -> pd.DataFrame:
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1 (``sparsity`` is the target,
     ``reached`` what was measured of it), time in seconds of training. ``packages`` are major
-    versions, ``data`` the pins of rows and weights.
+    versions, ``data`` the pins of rows and weights. ``found`` holds :func:`records`, where they
+    were read before.
     """
-    called, found = labels(plan), records(plan, store)
+    called, found = labels(plan), records(plan, store) if found is None else found
     rows = []
-    # One cell may stand in several tables, but once in each.
-    for entry in dict.fromkeys(plan.entries):
+    for entry in plan.entries:
         cell = entry.cell
-        row = {
+        row: dict[str, object] = {
             "task": called[cell.task],
             "arm": entry.arm,
             "compare_at": entry.compare_at,

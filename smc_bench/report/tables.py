@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +67,16 @@ def wide(
     body = [[cells.get((arm, x), "") for x in columns] for arm in arms]
     names = [_marked(str(arm), bold=False, style=style) for arm in arms]
     index = pd.Index(names, name="arm \\ sparsity" if style == "markdown" else "arm")
-    return pd.DataFrame(body, index=index, columns=[f"{x:.4g}" for x in columns])
+    return pd.DataFrame(body, index=index, columns=headings(columns))
+
+
+def headings(levels: Sequence[float]) -> list[str]:
+    """Sparsities in four digits, or as many as tell them apart."""
+    for digits in range(4, 18):
+        found = [f"{level:.{digits}g}" for level in levels]
+        if len(set(found)) == len(set(levels)):
+            break
+    return found
 
 
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$"} | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -99,16 +109,35 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
             note = results.separation(task, at).note()
             notes += [f"{where}: {note}"] if note else []
     notes += [BOLD] if notes else []
+    notes += _recovery_notes(results) if recovery else []
     lines += [f"- {note}" for note in [*notes, *footnotes(results)]]
     return "\n".join(lines) + "\n"
+
+
+def _recovery_notes(results: Results) -> list[str]:
+    """Where recovery's interval (table.csv) rests on an assumption."""
+    table = results.summary
+    dense, arms = table[table["arm"] == DENSE_ARM], table[table["arm"] != DENSE_ARM]
+    tasks = [
+        str(task)
+        for task in dense.loc[dense["n"] == 1, "task"]
+        if (arms.loc[arms["task"] == task, "n"] > 1).any()
+    ]
+    if not tasks:
+        return []
+    return [
+        f"{', '.join(tasks)}: dense has one seed; in intervals of recovery (table.csv) its spread "
+        "over seeds is taken to be the arm's."
+    ]
 
 
 def _heading(results: Results, task: str) -> str:
     table = results.summary
     dense = table[(table["task"] == task) & (table["arm"] == DENSE_ARM)]
     part = results.data[results.data["task"] == task]
-    trivial = part["trivial"].dropna()
-    known = f"; ignoring the input {trivial.iloc[0]:.2f}" if len(trivial) else ""
+    trivial = dict.fromkeys(f"{value:.2f}" for value in sorted(part["trivial"].dropna()))
+    known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
+    known = known if trivial else ""
     return f"**{task}**, {part['metric'].iloc[0]} in %: dense {_text(dense.iloc[0])}{known}"
 
 
