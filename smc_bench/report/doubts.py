@@ -163,9 +163,9 @@ def _left(results: Results, groups: Sequence[_Group]) -> list[str]:
                 key = (_who(group, groups), component, known[0].total)
                 found.setdefault(key, []).append(f"{left}{group.level}")
     notes = []
-    for (who, component, total), levels in found.items():
-        note = f"{who}: of {total:,} weights of the {component} are left {', '.join(levels)}."
-        if component == "head" and any(level.startswith("0 ") for level in levels):
+    for (who, part, total), levels in found.items():
+        note = f"{who}: of {total:,} weights of the {part} are left {', '.join(levels)}."
+        if part == "head" and any(level.startswith("0 ") for level in levels):
             note += " With 0 the output can't depend on the input (biases are not pruned)."
         notes.append(note)
     return notes

@@ -97,8 +97,8 @@ class Examples:
         split, kind = found
         path = self._store.folder(cell.folder).path / "predictions.json.gz"
         try:
-            if kind in ("pearson", "spearman"):
-                values = _resampled(cast("Correlation", kind), rows, score)
+            if kind == "pearson" or kind == "spearman":
+                values = _resampled(kind, rows, score)
             else:
                 values = contributions(kind, rows["predictions"], rows["correct"])
         except (ValueError, TypeError, IndexError) as error:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import cycle, pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -166,7 +167,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
                 label=arm,
             )
             alone = line[line["n"] == 1]
-            _hollow(axis, alone[x] + shift, alone["mean"], look[arm])
+            _hollow(axis, list(alone[x] + shift), list(alone["mean"]), look[arm])
     _references(axis, results, task)
     levels = list(dict.fromkeys(part["sparsity"]))
     if len(levels) == 1:
@@ -207,9 +208,9 @@ def _references(axis: Axes, results: Results, task: str) -> None:
 
 def _hollow(axis: Axes, x: Sequence[float], y: Sequence[float], look: Look) -> None:
     """Empty the markers of what one seed says."""
-    if len(x) == 0:
+    if not x:
         return
-    empty = {"linestyle": "none", "markerfacecolor": "white"}
+    empty: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white"}
     axis.plot(x, y, marker=look.marker, color=look.colour, zorder=3, **empty)
     axis.plot([], [], marker="o", color=GREY, label=ONE_SEED, **empty)
 

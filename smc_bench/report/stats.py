@@ -247,7 +247,7 @@ def _over_columns(by_example: Floats, pseudo: float) -> float:
     """Variance of the mean over examples."""
     padded = len(by_example) + (2.0 if pseudo else 0.0)
     squares = float(np.sum((by_example - by_example.mean()) ** 2)) + pseudo
-    return squares / (padded * (padded - 1.0))
+    return float(squares / (padded * (padded - 1.0)))
 
 
 def _interaction(values: Floats) -> float:
