@@ -177,7 +177,7 @@ def contributions(kind: Kind, predictions: list[int], correct: list[float]) -> F
     if kind == "mean":
         return 100.0 * right
     if kind == "exact":
-        return 100.0 * (right == 1.0)
+        return 100.0 * (right == 1.0).astype(np.float64)
     said = np.asarray(predictions, dtype=np.int64)
     gold = np.where(right == 1.0, said, 1 - said)
     cell = 2 * gold + said  # 0 true negative, 1 false positive, 2 false negative, 3 true positive

@@ -254,7 +254,7 @@ def _interaction(values: Floats) -> float:
     """What one seed's own way of answering examples adds to the variance of its mean."""
     seeds, examples = values.shape
     rest = values - values.mean(axis=1)[:, None] - values.mean(axis=0)[None, :] + values.mean()
-    return float(np.sum(rest**2)) / ((seeds - 1) * (examples - 1)) / examples
+    return float(np.sum(rest**2) / ((seeds - 1) * (examples - 1)) / examples)
 
 
 def mcnemar(gains: int, losses: int) -> tuple[float, float]:
