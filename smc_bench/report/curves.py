@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smc_bench.report.frame import labels
 from smc_bench.report.reported import MODELS, Number, Reported
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 from smc_bench.tasks.specs import SPECS
 
 

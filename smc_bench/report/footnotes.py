@@ -7,10 +7,10 @@ from collections import Counter
 import pandas as pd
 
 from smc_bench.report.doubts import doubts
-from smc_bench.report.frame import labels
 from smc_bench.report.results import Results
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 # SMC-Bench's own last event leaves up to 0.7 % of the target out: that much is worth a word.

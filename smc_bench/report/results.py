@@ -9,13 +9,14 @@ import pandas as pd
 
 from smc_bench.report.compare import Place, Scores
 from smc_bench.report.examples import Examples
-from smc_bench.report.frame import frame, labels, records
+from smc_bench.report.frame import frame, records
 from smc_bench.report.separable import Separation
 from smc_bench.report.stats import Estimate
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 
 _KEYS = ["task", "metric", "compare_at", "arm", "sparsity"]
 

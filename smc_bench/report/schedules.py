@@ -8,9 +8,9 @@ import matplotlib as mpl
 import pandas as pd
 
 from smc_bench.engine.lr_schedule import learning_rate
-from smc_bench.report.frame import labels
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 from smc_bench.suite.length import timeline_of
 
 mpl.use("Agg")

@@ -14,13 +14,14 @@ from smc_bench.dispatch.pins import SourcePins
 from smc_bench.errors import SuiteError
 from smc_bench.report import footnotes, tables
 from smc_bench.report.compare import Place
-from smc_bench.report.frame import frame, labels
+from smc_bench.report.frame import frame
 from smc_bench.report.results import Results
 from smc_bench.report.schedules import curves
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import identity_content
 from smc_bench.suite.expand import Entry, Plan, expand, task_settings
+from smc_bench.suite.labels import labels
 from smc_bench.suite.load import load_suite
 from tests.helpers.records import finished, results_of, skilled, suite_file
 
