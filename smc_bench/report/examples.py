@@ -173,11 +173,11 @@ def contributions(kind: Kind, predictions: list[int], correct: list[float]) -> F
         correct: Score of each example, 0..1. ``exact`` counts those that are 1: SQuAD's exact
             match, where no answer has all words of a reference but in another order.
     """
-    right = np.asarray(correct, dtype=np.float64)
+    right: Floats = np.asarray(correct, dtype=np.float64)
     if kind == "mean":
         return 100.0 * right
     if kind == "exact":
-        return 100.0 * (right == 1.0).astype(np.float64)
+        return np.where(right == 1.0, 100.0, 0.0)
     said = np.asarray(predictions, dtype=np.int64)
     gold = np.where(right == 1.0, said, 1 - said)
     cell = 2 * gold + said  # 0 true negative, 1 false positive, 2 false negative, 3 true positive
