@@ -115,20 +115,19 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
 
 
 def _recovery_notes(results: Results) -> list[str]:
-    """Where recovery's interval (table.csv) rests on an assumption."""
+    """Where there is no recovery, and where its interval (table.csv) rests on an assumption."""
     table = results.summary
-    dense, arms = table[table["arm"] == DENSE_ARM], table[table["arm"] != DENSE_ARM]
-    tasks = [
-        str(task)
-        for task in dense.loc[dense["n"] == 1, "task"]
-        if (arms.loc[arms["task"] == task, "n"] > 1).any()
-    ]
-    if not tasks:
-        return []
-    return [
-        f"{', '.join(tasks)}: dense has one seed; in intervals of recovery (table.csv) its spread "
-        "over seeds is taken to be the arm's."
-    ]
+    found = []
+    for _, dense in table[(table["arm"] == DENSE_ARM) & (table["n"] > 0)].iterrows():
+        arms = table[(table["arm"] != DENSE_ARM) & (table["task"] == dense["task"])]
+        if pd.isna(dense["recovery"]):
+            found.append(f"{dense['task']}: no recovery: dense is not above zero beyond chance.")
+        elif dense["n"] == 1 and (arms["n"] > 1).any():
+            found.append(
+                f"{dense['task']}: dense has one seed; in intervals of recovery (table.csv) its "
+                "spread over seeds is taken to be the arm's."
+            )
+    return found
 
 
 def _heading(results: Results, task: str) -> str:

@@ -49,7 +49,16 @@ def test_recovery_is_the_share_of_the_dense_score(tmp_path: Path) -> None:
         row = summary.loc[arm]
         assert row["recovery"] == pytest.approx(100.0 * row["mean"] / dense)
         assert row["recovery_low"] < 100.0 * skill[arm] / 0.9 < row["recovery_high"]
-    assert f"({summary.loc['good', 'recovery']:.1f} %)" in tables.markdown(results, recovery=True)
+    shown = tables.markdown(results, recovery=True)
+    assert f"({summary.loc['good', 'recovery']:.1f} %)" in shown
+    assert "dense has one seed; in intervals of recovery" in shown
+
+
+def test_no_recovery_of_a_dense_score_of_zero_is_said(tmp_path: Path) -> None:
+    skill = {"dense": 0.0, "good": 0.8, "bad": 0.7}
+    found = text(tmp_path, skill, recovery=True, shared=1.0)
+    assert "sst2: no recovery: dense is not above zero beyond chance." in found
+    assert not [line for line in found.splitlines() if line.startswith("|") and " %)" in line]
 
 
 def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
