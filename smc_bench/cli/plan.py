@@ -13,6 +13,7 @@ from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
+from smc_bench.suite.labels import labels
 from smc_bench.suite.length import running_order, timeline_of
 from smc_bench.suite.predict import Predicted, Predictor
 
@@ -116,16 +117,19 @@ def _hours(hours: float | None) -> str:
 
 
 def _draw(plan: Plan) -> None:
-    seen: set[tuple[str, float]] = set()
+    seen: set[tuple[str, str, float]] = set()
+    called = labels(plan)
     for entry in plan.entries:
-        if (entry.arm, entry.target) in seen:
+        task = called[entry.cell.task]
+        if (task, entry.arm, entry.target) in seen:
             continue
-        seen.add((entry.arm, entry.target))
+        seen.add((task, entry.arm, entry.target))
         timeline = timeline_of(entry.cell)
         points = [int(i * max(0, timeline.total_steps - 1) / 59) for i in range(60)]
         rates = [learning_rate(entry.cell.recipe, timeline, step) for step in points]
         levels = [timeline.sparsity_at(step) for step in points]
-        click.echo(f"\n{entry.arm}, target {entry.target:g}, {timeline.total_steps} steps")
+        where = f"{task}, {entry.arm}" if len(called) > 1 else entry.arm
+        click.echo(f"\n{where}, target {entry.target:g}, {timeline.total_steps} steps")
         click.echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
         click.echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
 

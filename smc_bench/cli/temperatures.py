@@ -31,7 +31,7 @@ def command(session: Session, temperatures: tuple[float, ...], rows: int) -> Non
     """Draw what temperature does to the teacher's distributions (no training)."""
     from smc_bench.dispatch.teacher import teacher_logits
     from smc_bench.report import temperatures as report
-    from smc_bench.report.frame import labels
+    from smc_bench.suite.labels import labels
 
     plan = session.plan()
     levels = sorted(temperatures or _of_arms(plan))

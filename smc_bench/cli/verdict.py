@@ -20,7 +20,7 @@ from smc_bench.suite.claims import claims_beside, load_claims
     help="File of claims (claims.yaml beside the suite, else the shipped one).",
 )
 def command(session: Session, as_json: bool, claims: Path | None) -> None:
-    """Say of each claim: supported, contradicted, can't tell, or not run."""
+    """Say of each claim: supported, contradicted, can't tell, one seed only, or not run."""
     from smc_bench.report import verdict_text
     from smc_bench.report.results import Results
     from smc_bench.report.verdicts import judge

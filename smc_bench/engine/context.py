@@ -56,6 +56,7 @@ class SplitScores:
 
     predictions: list[Any]
     correct: list[float]
+    gold: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finished cells against published numbers: reproduced, within seed noise, off, not comparable."""
+"""Finished cells against published numbers: reproduced, within seed noise, off, can't tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
 from smc_bench.suite.expand import Entry
 
-Word = Literal["reproduced", "within seed noise", "off", "not comparable", "unknown"]
+Word = Literal["reproduced", "within seed noise", "off", "can't tell", "not comparable", "unknown"]
 
 # Points. Ours: about the spread over seeds that the oBERT release reports (0.05 to 0.35), rounded
 # up; a difference that surely is smaller counts as the same number.
@@ -149,7 +149,8 @@ def outcome(ours: Measured, number: Number, their_sd: float) -> tuple[Word, str]
     """Ours against theirs, from both spreads over seeds.
 
     The spread is pooled over what is known of both (a published mean without its count is taken for
-    one run); the error of reading a figure widens the interval.
+    one run); the error of reading a figure widens the interval. Where neither spread is known
+    nothing can be told.
 
     Args:
         ours: What we measured.
@@ -164,7 +165,7 @@ def outcome(ours: Measured, number: Number, their_sd: float) -> tuple[Word, str]
             squares, df = squares + (count - 1) * spread**2, df + count - 1
     shown = f"by {difference:+.2f}"
     if df == 0:
-        return "off", f"{shown} (spread over seeds unknown)"
+        return "can't tell", f"{shown} (one seed on either side: spread over seeds unknown)"
     half = float(special.stdtrit(df, 0.5 + LEVEL / 2.0)) * math.sqrt(
         squares / df * (1.0 / ours.seeds + 1.0 / runs)
     )

@@ -1,18 +1,26 @@
-"""Two arms against each other on the same seeds and the same evaluation examples."""
+"""Two arms against each other: paired where seeds and evaluation examples are the same.
+
+What is compared are the means that the table shows, over all finished seeds of each side. Where
+both sides have the same seeds these are differences by seed; else each side's spread counts.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from smc_bench.report.examples import Examples
+from smc_bench.errors import StoreError
+from smc_bench.report.examples import Examples, Parts
 from smc_bench.report.stats import (
     Estimate,
     Floats,
+    between,
+    between_with_examples,
     mcnemar,
     over_seeds,
     over_seeds_and_examples,
@@ -42,8 +50,9 @@ class Comparison:
         against: The other arm.
         effect: The difference with its error, or None where nothing is finished on both sides.
         exact: McNemar's two-sided p and one-sided p of "the first is not better", where one seed
-            answered right or wrong.
+            answered right or wrong: about these two models, not about their arms.
         cells: Ids behind it, the first arm's first.
+        one_seed: Whether an arm other than dense has one finished seed.
     """
 
     place: Place
@@ -52,13 +61,12 @@ class Comparison:
     effect: Estimate | None
     exact: tuple[float, float] | None
     cells: tuple[str, ...]
+    one_seed: bool = False
 
     @property
-    def p(self) -> float:
-        """Two-sided p of no difference; 1 where nothing is known."""
-        if self.exact is not None:
-            return self.exact[0]
-        return 1.0 if self.effect is None else self.effect.p
+    def decides(self) -> bool:
+        """Whether it can say anything of the arms: each seed of training is another model."""
+        return self.effect is not None and self.effect.over_seeds and not self.one_seed
 
 
 class Scores:
@@ -70,10 +78,15 @@ class Scores:
         self.metric = dict(zip(data["task"], data["metric"], strict=True))
         self._found: dict[tuple[Place, str], dict[int, tuple[str, float]]] = {}
         for row in data.itertuples():
-            place = Place(str(row.task), str(row.compare_at), round(float(str(row.sparsity)), 9))
+            place = Place(str(row.task), str(row.compare_at), float(str(row.sparsity)))
             value = math.nan if row.value is None else float(str(row.value))
             cells = self._found.setdefault((place, str(row.arm)), {})
-            cells[int(str(row.seed))] = (str(row.cell), value)
+            cell, seed = str(row.cell), int(str(row.seed))
+            if cells.setdefault(seed, (cell, value))[0] != cell:
+                raise StoreError(
+                    f"cells {cells[seed][0]} and {cell} are both {row.arm} on {row.task} with seed "
+                    f"{seed}: they can't be told apart"
+                )
 
     def places(self, task: str, compare_at: str) -> list[Place]:
         """Sparsities of pruned arms, in the plan's order."""
@@ -97,45 +110,38 @@ class Scores:
         return _estimate(done) if done else None
 
     def recovery(self, place: Place, arm: str) -> Estimate | None:
-        """Percent of the dense score, with the error of the arm against the dense cells as given.
+        """Percent of the dense score; None where dense is not above zero beyond chance.
 
-        A ratio's error by its linearisation (delta method): the parts of a/d are
-        r + (a_e - r d_e) / d with r = a/d.
+        A ratio's error by its linearisation (delta method): that of (a - r d) / d with r = a/d,
+        where both a and d are known with error.
         """
-        done, dense = self._done(place, arm), _mean(self._done(place, DENSE_ARM))
-        if not done or dense is None or dense.value == 0.0:
+        done, dense = self._done(place, arm), self._done(place, DENSE_ARM)
+        if not done or not dense:
             return None
-        ratios = []
-        for score in done.values():
-            ratio = score.value / dense.value
-            rest = _combined(score.parts, dense.parts, -ratio)
-            parts = None if rest is None else 100.0 * (ratio + rest / dense.value)
-            ratios.append(_Score(100.0 * ratio, parts))
-        return _estimate(ratios)
+        whole = _estimate(list(dense.values()))
+        if whole.value <= 0.0 or (whole.known and whole.interval()[0] <= 0.0):
+            return None
+        scale = 100.0 / whole.value
+        ratio = float(np.mean([score.value for score in done.values()])) / whole.value
+        rest = _difference(
+            {seed: score.times(scale) for seed, score in done.items()},
+            {seed: score.times(scale * ratio) for seed, score in dense.items()},
+        )
+        return replace(rest, value=100.0 * ratio)
 
     def compare(self, place: Place, arm: str, against: str) -> Comparison:
-        """Arm minus other arm, paired by seed; dense cells of other seeds count as given."""
+        """Mean of an arm minus that of another, over the finished seeds of each."""
         first, second = self._done(place, arm), self._done(place, against)
-        if arm == DENSE_ARM:
-            first = _everywhere(first, second)
-        elif against == DENSE_ARM:
-            second = _everywhere(second, first)
-        common = [seed for seed in first if seed in second]
-        pairs = [(first[seed], second[seed]) for seed in common]
-        if not pairs:
+        if not first or not second:
             return Comparison(place, arm, against, None, None, ())
-        differences = [
-            _Score(a.value - b.value, _combined(a.parts, b.parts, -1.0)) for a, b in pairs
-        ]
         exact = None
-        parts = differences[0].parts
-        if len(pairs) == 1 and parts is not None and all(score.binary for score in pairs[0]):
-            exact = mcnemar(int(np.sum(parts > 0)), int(np.sum(parts < 0)))
-        effect = _estimate(differences, _PSEUDO)
-        cells = dict.fromkeys(
-            cell for side in zip(*pairs, strict=True) for s in side for cell in s.cells
-        )
-        return Comparison(place, arm, against, effect, exact, tuple(cells))
+        if len(first) == len(second) == 1 and _alike([*first.values(), *second.values()]):
+            exact = _mcnemar(*first.values(), *second.values())
+        effect = _difference(first, second, _PSEUDO)
+        cells = tuple(score.cell for side in (first, second) for score in side.values())
+        counts = {arm: len(first), against: len(second)}
+        alone = any(n == 1 for name, n in counts.items() if name != DENSE_ARM)
+        return Comparison(place, arm, against, effect, exact, cells, alone)
 
     def all_pairs(self, task: str, compare_at: str) -> list[Comparison]:
         """Every pair of arms at every sparsity of one table."""
@@ -148,7 +154,7 @@ class Scores:
     def _done(self, place: Place, arm: str) -> dict[int, _Score]:
         metric = self.metric[place.task]
         return {
-            seed: _Score(value, self.examples.parts(cell, metric, value), (cell,))
+            seed: _Score(value, self.examples.parts(cell, metric, value), cell)
             for seed, (cell, value) in self.cells(place, arm).items()
             if math.isfinite(value)
         }
@@ -156,43 +162,63 @@ class Scores:
 
 @dataclass(frozen=True)
 class _Score:
-    """A score in points, its parts by example where they are known, and the cells it is of."""
+    """A score in points, its parts by example where they are known, and the cell it is of."""
 
     value: float
-    parts: Floats | None
-    cells: tuple[str, ...] = ()
+    parts: Parts | None
+    cell: str
 
-    @property
-    def binary(self) -> bool:
-        """Whether every example is right or wrong."""
-        return self.parts is not None and bool(np.isin(self.parts, (0.0, 100.0)).all())
-
-
-def _everywhere(dense: dict[int, _Score], other: dict[int, _Score]) -> dict[int, _Score]:
-    mean = _mean(dense)
-    return {} if mean is None else dict.fromkeys(other, mean)
+    def times(self, factor: float) -> _Score:
+        """The score in another unit."""
+        parts = self.parts and replace(self.parts, values=factor * self.parts.values)
+        return _Score(factor * self.value, parts, self.cell)
 
 
-def _mean(scores: dict[int, _Score]) -> _Score | None:
-    if not scores:
-        return None
-    known = [score.parts for score in scores.values() if score.parts is not None]
-    whole = len(known) == len(scores) and len({part.shape for part in known}) == 1
-    mean = float(np.mean([score.value for score in scores.values()]))
-    cells = tuple(cell for score in scores.values() for cell in score.cells)
-    return _Score(mean, np.mean(known, axis=0) if whole else None, cells)
+def _difference(
+    first: dict[int, _Score], second: dict[int, _Score], pseudo: float = 0.0
+) -> Estimate:
+    """Mean minus mean: paired by seed where both have the same seeds, by example where they can."""
+    paired = first.keys() == second.keys()
+    one = list(first.values())
+    other = [second[seed] for seed in first] if paired else list(second.values())
+    if _alike([*one, *other]):
+        a, b, examples = _stacked(one), _stacked(other), _examples(one)
+        if paired:
+            return over_seeds_and_examples(a - b, pseudo=pseudo, examples=examples)
+        return between_with_examples(a, b, pseudo=pseudo, examples=examples)
+    x, y = [score.value for score in one], [score.value for score in other]
+    found = over_seeds([p - q for p, q in zip(x, y, strict=True)]) if paired else between(x, y)
+    sides = [_estimate(side) for side in (one, other)]
+    if not all(side.examples for side in sides):
+        return found
+    # Other examples on either side: both choices of examples are chance.
+    error = math.hypot(*(side.se_examples for side in sides))
+    return replace(found, se_examples=error, examples=min(side.examples for side in sides))
 
 
-def _estimate(scores: list[_Score], pseudo: float = 0.0) -> Estimate:
-    known = [score.parts for score in scores if score.parts is not None]
-    if len(known) < len(scores) or len({part.shape for part in known}) != 1:
+def _estimate(scores: Sequence[_Score]) -> Estimate:
+    if not _alike(scores):
         return over_seeds([score.value for score in scores])
-    return over_seeds_and_examples(np.stack(known), pseudo=pseudo)
+    return over_seeds_and_examples(_stacked(scores), examples=_examples(scores))
 
 
-def _combined(one: Floats | None, other: Floats | None, factor: float) -> Floats | None:
-    """``one + factor * other`` where both answered the same examples."""
-    if one is None or other is None or one.shape != other.shape:
+def _alike(scores: Sequence[_Score]) -> bool:
+    """Whether all parts are known and of the same examples."""
+    sources = {None if score.parts is None else score.parts.source for score in scores}
+    return len(sources) == 1 and None not in sources
+
+
+def _stacked(scores: Sequence[_Score]) -> Floats:
+    return np.stack([score.parts.values for score in scores if score.parts is not None])
+
+
+def _examples(scores: Sequence[_Score]) -> int:
+    return min(score.parts.examples for score in scores if score.parts is not None)
+
+
+def _mcnemar(one: _Score, other: _Score) -> tuple[float, float] | None:
+    """McNemar's test where every answer of both is right or wrong."""
+    a, b = _stacked([one]), _stacked([other])
+    if not np.isin((a, b), (0.0, 100.0)).all():
         return None
-    combined: Floats = one + factor * other
-    return combined
+    return mcnemar(int(np.sum(a > b)), int(np.sum(a < b)))

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smc_bench.report.frame import labels
 from smc_bench.report.methods import Method
 from smc_bench.report.reported import Number, Reported
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 from smc_bench.tasks.specs import SPECS
 
 

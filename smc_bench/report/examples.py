@@ -10,21 +10,42 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from smc_bench.errors import StoreError
+from smc_bench.report.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.stats import Floats
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
-Kind = Literal["mean", "f1", "matthews_correlation"]
+Kind = Literal["mean", "exact", "f1", "matthews_correlation", "pearson", "spearman"]
 
 # A record keeps all digits of a score; anything further than rounding is another file.
 _TOLERANCE = 1e-6
+
+Rows = Mapping[str, Any]
+"""What a cell says of one split, row by row: ``predictions``, ``correct`` and perhaps ``gold``."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A score in parts.
+
+    Attributes:
+        values: In points; their mean is the score, and the spread of that mean its error.
+        examples: Evaluation examples that they stand for.
+        source: Which rows they are of, and how parts were made: only equal sources can be paired.
+    """
+
+    values: Floats
+    examples: int
+    source: tuple[str, ...] = ()
 
 
 class Examples:
@@ -33,10 +54,10 @@ class Examples:
     def __init__(self, plan: Plan, store: Store) -> None:
         """Nothing is read yet."""
         self._cells, self._store = plan.cells, store
-        self._read: dict[tuple[str, str], Floats | None] = {}
+        self._read: dict[tuple[str, str], Parts | None] = {}
 
-    def parts(self, cell_id: str, metric: str, score: float) -> Floats | None:
-        """Parts of a cell's score in points, shape (examples,); their mean is the score.
+    def parts(self, cell_id: str, metric: str, score: float) -> Parts | None:
+        """Parts of a cell's score.
 
         None where they are not known: no file, or a metric that says nothing by example.
 
@@ -48,55 +69,115 @@ class Examples:
             self._read[key] = self._parts(self._cells[cell_id], metric, score)
         return self._read[key]
 
-    def _parts(self, cell: Cell, metric: str, score: float) -> Floats | None:
-        found = source_of(cell, metric)
+    def only_answer(self, cell_id: str, metric: str) -> Any:
+        """The one answer that a cell gives to every example of a metric's split, else None."""
+        cell = self._cells[cell_id]
+        split = split_of(cell, metric)
+        rows = None if split is None else self._rows(cell, split)
+        said = list(rows["predictions"]) if rows else []
+        return said[0] if said and all(answer == said[0] for answer in said) else None
+
+    def _rows(self, cell: Cell, split: str) -> Rows | None:
         path = self._store.folder(cell.folder).path / "predictions.json.gz"
-        if found is None or not path.exists():
+        if not path.exists():
             return None
-        split, kind = found
         try:
-            rows = json.loads(gzip.decompress(path.read_bytes()))[split]
-            parts = contributions(kind, rows["predictions"], rows["correct"])
+            rows: Rows = json.loads(gzip.decompress(path.read_bytes()))[split]
+            if len(rows["predictions"]) != len(rows["correct"]):
+                raise ValueError("unequally many predictions and scores")
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: not the results of {split} by example: {error}") from None
-        if not parts.size or abs(float(parts.mean()) - score) > _TOLERANCE:
+        return rows
+
+    def _parts(self, cell: Cell, metric: str, score: float) -> Parts | None:
+        found = source_of(cell, metric)
+        rows = None if found is None else self._rows(cell, found[0])
+        if found is None or rows is None:
+            return None
+        split, kind = found
+        path = self._store.folder(cell.folder).path / "predictions.json.gz"
+        try:
+            if kind == "pearson" or kind == "spearman":
+                values = _resampled(kind, rows, score)
+            else:
+                values = contributions(kind, rows["predictions"], rows["correct"])
+        except (ValueError, TypeError, IndexError) as error:
+            raise StoreError(f"{path}: not the results of {split} by example: {error}") from None
+        follows = values is not None and len(values) and abs(values.mean() - score) <= _TOLERANCE
+        if values is None or (kind == "exact" and not follows):
+            return None
+        if not follows:
             raise StoreError(f"{path}: does not belong to record.json: another {metric} follows")
-        return parts
+        # A limit takes the same rows for every cell, so equally many are the same ones.
+        examples = len(rows["correct"])
+        source = (split, cell.data_pins.get(split, ""), kind, str(examples))
+        return Parts(values, examples, source)
+
+
+def metric_name(cell: Cell, split: str, name: str) -> str:
+    """What a record calls a metric of a split: with the split's suffix where it has one."""
+    suffixes = {known.name: known.suffix for known in SPECS[cell.task.name].eval_splits}
+    return name + suffixes.get(split, "" if len(cell.task.eval_splits) == 1 else f"_{split}")
+
+
+def split_of(cell: Cell, metric: str) -> str | None:
+    """The split that a metric of a record is of."""
+    for split in cell.task.eval_splits:
+        if metric in (metric_name(cell, split, name) for name in SPECS[cell.task.name].metrics):
+            return split
+    return None
 
 
 def source_of(cell: Cell, metric: str) -> tuple[str, Kind] | None:
     """Split and kind of a metric that says something by example."""
-    spec = SPECS[cell.task.name]
-    suffixes = {split.name: split.suffix for split in spec.eval_splits}
-    for split in cell.task.eval_splits:
-        alone = "" if len(cell.task.eval_splits) == 1 else f"_{split}"
-        for name in spec.metrics:
-            if f"{name}{suffixes.get(split, alone)}" == metric:
-                kind = _kind(spec, name)
-                return None if kind is None else (split, kind)
-    return None
+    spec, split = SPECS[cell.task.name], split_of(cell, metric)
+    if split is None:
+        return None
+    name = next(name for name in spec.metrics if metric_name(cell, split, name) == metric)
+    kind = _kind(spec, name)
+    return None if kind is None else (split, kind)
 
 
 def _kind(spec: TaskSpec, name: str) -> Kind | None:
     if name == "accuracy" or (spec.family == "span" and name == "f1"):
         return "mean"
+    if spec.family == "span" and name == "exact_match":
+        return "exact"
     two_classes = spec.family == "classification" and spec.labels == 2
-    if two_classes and name == "f1":
-        return "f1"
-    return "matthews_correlation" if two_classes and name == "matthews_correlation" else None
+    if two_classes and name in ("f1", "matthews_correlation"):
+        return cast("Kind", name)
+    if spec.family == "regression" and name in ("pearson", "spearman"):
+        return cast("Kind", name)
+    return None
+
+
+def _resampled(kind: Correlation, rows: Rows, score: float) -> Floats | None:
+    """Resamples of a correlation; None where the references are not known."""
+    said = np.asarray(rows["predictions"], dtype=np.float64)
+    errors = np.asarray(rows["correct"], dtype=np.float64)
+    gold = np.asarray(rows.get("gold") or gold_of(said, errors), dtype=np.float64)
+    same = len(gold) == len(said) and np.allclose((said - gold) ** 2, errors, atol=1e-6)
+    if not same:
+        raise ValueError("squared errors are not those of predictions and references")
+    follows = 100.0 * float(correlations(kind, said, gold, np.ones((1, len(said))))[0])
+    known = bool(rows.get("gold")) or abs(follows - score) <= _TOLERANCE
+    return resampled(kind, said, gold, follows) if known else None
 
 
 def contributions(kind: Kind, predictions: list[int], correct: list[float]) -> Floats:
     """Parts of a score in points, shape (examples,), with the score as their mean.
 
     Args:
-        kind: The score.
-        predictions: Class 0 or 1 of each example (not used for ``mean``).
-        correct: Score of each example, 0..1.
+        kind: The score (no correlation but Matthews').
+        predictions: Class 0 or 1 of each example (not used for ``mean`` and ``exact``).
+        correct: Score of each example, 0..1. ``exact`` counts those that are 1: SQuAD's exact
+            match, where no answer has all words of a reference but in another order.
     """
-    right = np.asarray(correct, dtype=np.float64)
+    right: Floats = np.asarray(correct, dtype=np.float64)
     if kind == "mean":
         return 100.0 * right
+    if kind == "exact":
+        return np.where(right == 1.0, 100.0, 0.0)
     said = np.asarray(predictions, dtype=np.int64)
     gold = np.where(right == 1.0, said, 1 - said)
     cell = 2 * gold + said  # 0 true negative, 1 false positive, 2 false negative, 3 true positive

@@ -6,13 +6,23 @@ from collections import Counter
 
 import pandas as pd
 
-from smc_bench.report.frame import labels
+from smc_bench.report.doubts import doubts
 from smc_bench.report.results import Results
+from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
-from smc_bench.tasks.specs import SPECS
+from smc_bench.suite.labels import labels
+from smc_bench.tasks.specs import SPECS, TaskSpec
 
 # SMC-Bench's own last event leaves up to 0.7 % of the target out: that much is worth a word.
 _OFF_TARGET = 0.003
+
+# What the sparsity of a column counts, by the way of comparing.
+_OVER = {
+    "": "its scope",
+    "scope_sparsity": "its scope",
+    "encoder_sparsity": "its encoder",
+    "model_sparsity": "all that it prunes, as a share of the encoder,",
+}
 
 # Model card of sentence-transformers/all-MiniLM-L6-v2, "Training data": SNLI and MultiNLI, Quora
 # duplicate questions, SQuAD (and others that are no task here). QNLI is made from SQuAD.
@@ -22,30 +32,37 @@ SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad
 def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
     data = results.data
-    found = _of_plan(results.plan) + _pending(data) + mixing(data) + _missed(data) + _gone(data)
-    if data.loc[data["arm"] != DENSE_ARM, "seed"].nunique() == 1:
-        found.append("One seed: intervals and bold cover evaluation noise only, not seeds.")
-    return found
+    found = _of_plan(results.plan) + _pending(data) + mixing(data) + _missed(data)
+    return found + _one_seed(results) + doubts(results)
 
 
 def partial(plan: Plan) -> dict[str, list[str]]:
     """In which ways a task's data is not the complete standard data."""
     found: dict[str, list[str]] = {}
-    called = labels(plan)
-    for cell in {entry.cell.task: entry.cell for entry in plan.entries}.values():
-        spec, task = SPECS[cell.task.name], cell.task
-        reasons = found.setdefault(called[task], [])
+    for task, called in labels(plan).items():
+        spec = SPECS[task.name]
+        reasons = found.setdefault(called, [])
         splits = tuple(split.name for split in spec.eval_splits)
         if task.train_split != spec.train_split or task.eval_splits != splits:
             reasons.append(
                 f"not the standard split: {task.train_split}, {', '.join(task.eval_splits)}"
             )
-        train = cell.recipe.train.rows
-        if task.train_split == spec.train_split and (train or 0) >= spec.train_rows:
-            train = None  # a limit above what there is limits nothing
-        limits = {"train": train, "evaluation": cell.recipe.evaluation.rows}
-        reasons += [f"at most {n} {what} rows" for what, n in limits.items() if n is not None]
+        arms = {entry.arm: entry.cell for entry in plan.entries if entry.cell.task == task}
+        limited: dict[str, list[str]] = {}
+        for arm, cell in arms.items():
+            for limit in _limits(cell, spec):
+                limited.setdefault(limit, []).append(arm)
+        for limit, of in limited.items():
+            reasons.append(limit if len(of) == len(arms) else f"{limit} ({', '.join(of)})")
     return found
+
+
+def _limits(cell: Cell, spec: TaskSpec) -> list[str]:
+    train = cell.recipe.train.rows
+    if cell.task.train_split == spec.train_split and (train or 0) >= spec.train_rows:
+        train = None  # a limit above what there is limits nothing
+    limits = {"train": train, "evaluation": cell.recipe.evaluation.rows}
+    return [f"at most {n} {what} rows" for what, n in limits.items() if n is not None]
 
 
 def _of_plan(plan: Plan) -> list[str]:
@@ -85,6 +102,10 @@ def mixing(data: pd.DataFrame) -> list[str]:
     for name, versions in majors.items():
         if len(versions) > 1:
             found.append(f"Mixes major versions of {name}: {', '.join(sorted(versions))}.")
+    devices = Counter(str(device) for device in done["device"])
+    if len(devices) > 1:
+        named = ", ".join(f"{device} ({n})" for device, n in devices.most_common())
+        found.append(f"Mixes records of several kinds of device: {named}.")
     for task, part in done.groupby("task", sort=False):
         if part["data"].nunique() > 1:
             found.append(f"Mixes revisions of the data or weights of {task}.")
@@ -93,24 +114,27 @@ def mixing(data: pd.DataFrame) -> list[str]:
 
 def _missed(data: pd.DataFrame) -> list[str]:
     """Arms whose measured sparsity is not the one of their column."""
-    own = data[data["compare_at"].isin(["", "scope_sparsity"]) & (data["arm"] != DENSE_ARM)]
-    off = own[(own["scope_sparsity"] - own["sparsity"]).abs() > _OFF_TARGET]
+    pruned = data[(data["arm"] != DENSE_ARM) & data["reached"].notna()]
+    keys = ["task", "arm", "compare_at"]
     found = []
-    for arm, part in off.groupby("arm", sort=False):
-        means = part.groupby("sparsity", sort=False)["scope_sparsity"].mean()
-        levels = ", ".join(f"{measured:.3f} at {target:.4g}" for target, measured in means.items())
-        found.append(f"{arm}: measured sparsity of its scope is {levels}.")
+    for (task, arm, at), part in pruned.groupby(keys, sort=False):
+        means = part.groupby("sparsity", sort=False)["reached"].mean()
+        off = {x: mean for x, mean in means.items() if abs(mean - float(str(x))) > _OFF_TARGET}
+        if off:
+            where = f"{task}, {arm}" if data["task"].nunique() > 1 else str(arm)
+            levels = ", ".join(f"{mean:.3f} at {target:.4g}" for target, mean in off.items())
+            found.append(f"{where}: measured sparsity of {_OVER[str(at)]} is {levels}.")
     return found
 
 
-def _gone(data: pd.DataFrame) -> list[str]:
-    found = []
-    for component in ("embeddings", "encoder", "head"):
-        gone = data[data[f"{component}_sparsity"].fillna(0.0) >= 0.9995]
-        for arm, part in gone.groupby("arm", sort=False):
-            levels = ", ".join(f"{value:.4g}" for value in dict.fromkeys(part["sparsity"]))
-            found.append(
-                f"{arm} at {levels}: all of the {component} is pruned, so the output can't depend "
-                "on the input through it."
-            )
-    return found
+def _one_seed(results: Results) -> list[str]:
+    """Whose intervals say nothing of seeds."""
+    table = results.summary[results.summary["arm"] != DENSE_ARM]
+    finished = table[table["n"] > 0]
+    alone = int((finished["n"] == 1).sum())
+    if not alone:
+        return []
+    whose = "One seed" if alone == len(finished) else f"{alone} of {len(finished)} have one seed"
+    return [
+        f"{whose}: the interval covers evaluation noise only, not seeds; nothing is decided by it."
+    ]

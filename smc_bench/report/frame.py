@@ -2,69 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
+from smc_bench.report.examples import metric_name
+from smc_bench.store.record import Record
 from smc_bench.store.store import Store
-from smc_bench.suite.cell import TaskSettings
-from smc_bench.suite.expand import Entry, Plan
+from smc_bench.suite.cell import Cell
+from smc_bench.suite.expand import Plan
+from smc_bench.suite.labels import labels
 from smc_bench.tasks.specs import SPECS
 
 COLUMNS = (
     "task", "arm", "compare_at", "sparsity", "seed", "cell", "state", "metric", "value", "trivial",
     "encoder_sparsity", "model_sparsity", "scope_sparsity", "embeddings_sparsity", "head_sparsity",
-    "steps", "seconds", "commit", "dirty", "packages", "data",
+    "reached", "steps", "seconds", "device", "commit", "dirty", "packages", "data",
 )  # fmt: skip
 
 
-def frame(plan: Plan, store: Store, metric: str | None = None) -> pd.DataFrame:
+def frame(
+    plan: Plan, store: Store, metric: str | None = None, found: dict[str, Record] | None = None
+) -> pd.DataFrame:
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
-    Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1, time in seconds of training.
-    ``packages`` are major versions, ``data`` the pins of rows and weights.
+    Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1 (``sparsity`` is the target,
+    ``reached`` what was measured of it), time in seconds of training. ``packages`` are major
+    versions, ``data`` the pins of rows and weights. ``found`` holds :func:`records`, where they
+    were read before.
     """
-    called = labels(plan)
-    rows = [{"task": called[e.cell.task], **_row(e, store, metric)} for e in plan.entries]
+    called, found = labels(plan), records(plan, store) if found is None else found
+    rows = []
+    for entry in plan.entries:
+        cell = entry.cell
+        row: dict[str, object] = {
+            "task": called[cell.task],
+            "arm": entry.arm,
+            "compare_at": entry.compare_at,
+            "sparsity": entry.target,
+            "seed": cell.seed,
+            "cell": cell.id,
+            "state": store.folder(cell.folder).state(),
+            "metric": metric or primary_metric(cell),
+        }
+        record = found.get(cell.id)
+        rows.append(row | ({} if record is None else _measured(cell, record, str(row["metric"]))))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def labels(plan: Plan) -> dict[TaskSettings, str]:
-    """What each task is called: its name, and its configuration where several share the name."""
-    tasks = list(dict.fromkeys(entry.cell.task for entry in plan.entries))
-    names = [task.name for task in tasks]
+def records(plan: Plan, store: Store) -> dict[str, Record]:
+    """Reportable records of a plan's cells, by cell."""
+    found = {cell.id: store.folder(cell.folder).record() for cell in plan.cells.values()}
+    return {cell: record for cell, record in found.items() if record and record.reportable}
+
+
+def primary_metric(cell: Cell) -> str:
+    """The task's first metric on the first split that the cell is evaluated on."""
+    return metric_name(cell, cell.task.eval_splits[0], SPECS[cell.task.name].metrics[0])
+
+
+def _measured(cell: Cell, record: Record, metric: str) -> dict[str, object]:
+    measured = record.sparsity
+    reached = {
+        "scope": measured.scope.share,
+        "encoder": measured.encoder.share,
+        "encoder_zeros": measured.scope.zeros / max(measured.encoder.total, 1),
+    }
     return {
-        task: f"{task.name}-{task.config}" if names.count(task.name) > 1 else task.name
-        for task in tasks
-    }
-
-
-def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
-    cell = entry.cell
-    name = metric or SPECS[cell.task.name].primary_metric
-    folder = store.folder(cell.folder)
-    row: dict[str, object] = {
-        "arm": entry.arm,
-        "compare_at": entry.compare_at,
-        "sparsity": entry.target,
-        "seed": cell.seed,
-        "cell": cell.id,
-        "state": folder.state(),
-        "metric": name,
-    }
-    record = folder.record()
-    if record is None or not record.reportable:
-        return row
-    return row | {
-        "value": record.metrics.get(name),
-        "trivial": record.trivial.get(name),
-        "encoder_sparsity": record.sparsity.encoder.share,
-        "model_sparsity": record.sparsity.model.share,
-        "scope_sparsity": record.sparsity.scope.share,
-        "embeddings_sparsity": record.sparsity.components["embeddings"].share,
-        "head_sparsity": record.sparsity.components["head"].share,
+        "value": record.metrics.get(metric),
+        "trivial": record.trivial.get(metric),
+        "reached": reached[cell.recipe.sparsity_over],
+        "encoder_sparsity": measured.encoder.share,
+        "model_sparsity": measured.model.share,
+        "scope_sparsity": measured.scope.share,
+        "embeddings_sparsity": measured.components["embeddings"].share,
+        "head_sparsity": measured.components["head"].share,
         "steps": record.total_steps,
         "seconds": record.train_seconds,
+        "device": re.sub(r":\d+$", "", record.device),
         **_origin(record.provenance),
     }
 

@@ -1,4 +1,7 @@
-"""Figures for papers: accuracy against sparsity, and paired effects of arms, as PNG and PDF."""
+"""Figures for papers: accuracy against sparsity, and paired effects of arms, as PNG and PDF.
+
+A hollow marker is one seed: its interval covers evaluation noise only.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import math
 from collections.abc import Sequence
 from itertools import cycle, pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 
 from smc_bench.report.compare import Place
 from smc_bench.report.curves import Curve
-from smc_bench.report.looks import GREY, PUBLISHED, STYLE, WIDTHS, Width, legend, styles
+from smc_bench.report.looks import GREY, PUBLISHED, STYLE, WIDTHS, Look, Width, legend, styles
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -27,6 +31,8 @@ from matplotlib.ticker import MaxNLocator
 PANEL_HEIGHT, HIGH_PANEL = 2.2, 3.2
 MANY = 8
 """Arms from which on a panel is drawn higher and its intervals thinner."""
+
+ONE_SEED = "hollow: one seed, evaluation noise only"
 
 _LABEL = {
     "sparsity": "target sparsity",
@@ -160,6 +166,8 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
                 elinewidth=0.5 if len(look) >= MANY else 0.8,
                 label=arm,
             )
+            alone = line[line["n"] == 1]
+            _hollow(axis, list(alone[x] + shift), list(alone["mean"]), look[arm])
     _references(axis, results, task)
     levels = list(dict.fromkeys(part["sparsity"]))
     if len(levels) == 1:
@@ -198,6 +206,15 @@ def _references(axis: Axes, results: Results, task: str) -> None:
         )
 
 
+def _hollow(axis: Axes, x: Sequence[float], y: Sequence[float], look: Look) -> None:
+    """Empty the markers of what one seed says."""
+    if not x:
+        return
+    empty: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white"}
+    axis.plot(x, y, marker=look.marker, color=look.colour, zorder=3, **empty)
+    axis.plot([], [], marker="o", color=GREY, label=ONE_SEED, **empty)
+
+
 def _arms_of(bars: pd.Series) -> list[float]:
     # An unknown interval is drawn as none; matplotlib would drop the whole bar with a warning.
     return [float(bar) if math.isfinite(bar) else 0.0 for bar in bars]
@@ -211,7 +228,8 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
     for rank, arm in enumerate(others):
         shift = (rank - (len(others) - 1) / 2.0) * 0.7 / max(len(others), 1)
         for column, place in enumerate(places):
-            effect = results.scores.compare(place, arm, base).effect
+            comparison = results.scores.compare(place, arm, base)
+            effect = comparison.effect
             if effect is None:
                 continue
             low, high = effect.interval() if effect.known else (effect.value, effect.value)
@@ -226,6 +244,8 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
                 elinewidth=0.9,
                 label=arm,
             )
+            if not comparison.decides:
+                _hollow(axis, [column + shift], [effect.value], look[arm])
     axis.set_xticks(range(len(places)), [_level(place) for place in places])
     axis.set_xlim(-0.5, len(places) - 0.5)
     axis.set_xlabel(_EFFECTS_AT[at])

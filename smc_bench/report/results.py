@@ -9,12 +9,14 @@ import pandas as pd
 
 from smc_bench.report.compare import Place, Scores
 from smc_bench.report.examples import Examples
-from smc_bench.report.frame import frame, labels
+from smc_bench.report.frame import frame, records
 from smc_bench.report.separable import Separation
 from smc_bench.report.stats import Estimate
+from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 
 _KEYS = ["task", "metric", "compare_at", "arm", "sparsity"]
 
@@ -27,17 +29,20 @@ class Results:
         plan: The suite, expanded.
         data: A row a cell; see :func:`smc_bench.report.frame.frame`.
         scores: The same by place, arm and seed, with results by example.
+        records: Reportable records, by cell.
     """
 
     plan: Plan
     data: pd.DataFrame
     scores: Scores
+    records: dict[str, Record]
 
     @classmethod
     def of(cls, plan: Plan, store: Store, metric: str | None = None) -> Results:
         """Read a plan's records; ``metric`` None takes each task's primary one."""
-        data = frame(plan, store, metric)
-        return cls(plan, data, Scores(data, Examples(plan, store)))
+        found = records(plan, store)
+        data = frame(plan, store, metric, found)
+        return cls(plan, data, Scores(data, Examples(plan, store)), found)
 
     @property
     def tasks(self) -> list[str]:
@@ -70,7 +75,7 @@ class Results:
         """Mean, sd and count over seeds, interval and recovery of each arm at each sparsity.
 
         ``low`` and ``high`` bound the score, ``recovery_low`` and ``recovery_high`` the percentage
-        of the dense score, at 95 %.
+        of the dense score, at 95 %; ``covers`` says which chance ``low`` and ``high`` cover.
         """
         table = (
             self.data.groupby(_KEYS, sort=False)
@@ -87,15 +92,15 @@ class Results:
             .reset_index()
         )
         bounds = [self._bounds(row) for _, row in table.iterrows()]
-        names = ["low", "high", "recovery", "recovery_low", "recovery_high"]
+        names = ["low", "high", "recovery", "recovery_low", "recovery_high", "covers"]
         return table.join(pd.DataFrame(bounds, columns=names, index=table.index))
 
-    def _bounds(self, row: pd.Series) -> tuple[float, float, float, float, float]:
-        place = Place(str(row["task"]), str(row["compare_at"]), round(float(row["sparsity"]), 9))
+    def _bounds(self, row: pd.Series) -> tuple[float, float, float, float, float, str]:
+        place = Place(str(row["task"]), str(row["compare_at"]), float(row["sparsity"]))
         arm = str(row["arm"])
-        score = _interval(self.scores.score(place, arm))
+        score = self.scores.score(place, arm)
         recovery = _interval(self.scores.recovery(place, arm))
-        return (*score[1:], *recovery)
+        return (*_interval(score)[1:], *recovery, "" if score is None else score.covers)
 
 
 def _interval(found: Estimate | None) -> tuple[float, float, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.labels import labels
 from smc_bench.suite.length import timeline_of
 
 mpl.use("Agg")
@@ -29,8 +30,10 @@ def curves(plan: Plan) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     seen: set[tuple[str, str, float]] = set()
+    called = labels(plan)
     for entry in plan.entries:
-        key = (entry.cell.task.name, entry.arm, entry.target)
+        # Over what sparsity is counted (compare_at) changes no schedule.
+        key = (called[entry.cell.task], entry.arm, entry.target)
         if entry.arm == DENSE_ARM or key in seen:
             continue
         seen.add(key)

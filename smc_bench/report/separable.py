@@ -14,31 +14,32 @@ class Separation:
     def __init__(self, scores: Scores, task: str, compare_at: str) -> None:
         """Compare every pair at every sparsity."""
         self.scores = scores
-        found = scores.all_pairs(task, compare_at)
-        self.pairs: list[Comparison] = [
-            pair for pair in found if pair.effect is not None and pair.effect.known
+        self.pairs = scores.all_pairs(task, compare_at)
+        # Where no side has two seeds there is nothing to test: another seed is another model.
+        self.tested: list[Comparison] = [
+            pair for pair in self.pairs if pair.effect is not None and pair.effect.over_seeds
         ]
-        self.adjusted = holm([pair.p for pair in self.pairs])
+        self.adjusted = holm([pair.effect.p for pair in self.tested if pair.effect is not None])
 
-    def best(self, place: Place) -> str | None:
-        """The best arm of a column, if it differs from every other finished arm there."""
-        found = {arm: self.scores.score(place, arm) for arm in self.scores.arms(place)}
-        means = {arm: score.value for arm, score in found.items() if score is not None}
-        if len(means) < 2:
-            return None
-        top = max(means, key=lambda arm: means[arm])
-        against_it = {
-            arm: p
-            for pair, p in zip(self.pairs, self.adjusted, strict=True)
-            for arm in (pair.arm, pair.against)
-            if pair.place == place and top in (pair.arm, pair.against) and arm != top
+    def best(self, place: Place) -> frozenset[str]:
+        """Arms of a column that no other is shown to be better than; empty if that is all of them.
+
+        The arm with the highest mean is always among them, because what is tested is the difference
+        of the means that the table shows.
+        """
+        finished = {a for a in self.scores.arms(place) if self.scores.score(place, a) is not None}
+        beaten = {
+            pair.against if pair.effect.value > 0.0 else pair.arm
+            for pair, p in zip(self.tested, self.adjusted, strict=True)
+            if pair.place == place and pair.effect is not None and p < 1.0 - LEVEL
         }
-        clear = all(against_it.get(arm, 1.0) < 1.0 - LEVEL for arm in means if arm != top)
-        return top if clear else None
+        return frozenset(finished - beaten) if beaten else frozenset()
 
     def note(self) -> str:
         """The smallest difference that the spread lets one find; empty if no spread is known."""
-        effects = [pair.effect for pair in self.pairs if pair.effect is not None]
+        known = [pair.effect for pair in self.pairs if pair.effect is not None]
+        effects = [effect for effect in known if effect.over_seeds]
+        effects = effects or [effect for effect in known if effect.known]
         if not effects:
             return ""
         shown = median(effect.detectable() for effect in effects)
@@ -51,6 +52,7 @@ class Separation:
 
 
 BOLD = (
-    f"Bold: differs from every other arm of its column at {100 * (1 - LEVEL):.0f} %, paired by "
-    "seed and example, Holm-corrected for all comparisons of its table."
+    "Bold: no other arm of the column is better beyond chance "
+    f"(two-sided at {100 * (1 - LEVEL):.0f} %, Holm-corrected for all comparisons of its table); "
+    "nothing is bold where that holds for all of them, or where all have one seed."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -49,24 +50,33 @@ def wide(
         task: One of its tasks.
         compare_at: One of the ways of comparing.
         recovery: Add the percentage of the dense score.
-        style: Markup of the best arm where it can be told apart.
+        style: Markup of the arms that none is shown to be better than.
     """
     table, separation = results.summary, results.separation(task, compare_at)
     part = table[
         (table["task"] == task) & (table["compare_at"] == compare_at) & (table["arm"] != DENSE_ARM)
     ]
     columns = list(dict.fromkeys(part["sparsity"]))
-    best = {x: separation.best(Place(task, compare_at, round(x, 9))) for x in columns}
+    best = {x: separation.best(Place(task, compare_at, x)) for x in columns}
     cells: dict[tuple[str, float], str] = {}
     for _, row in part.iterrows():
         text = _text(row, recovery=recovery)
-        bold = best[row["sparsity"]] == row["arm"]
+        bold = row["arm"] in best[row["sparsity"]]
         cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold, style=style)
     arms = list(dict.fromkeys(part["arm"]))
     body = [[cells.get((arm, x), "") for x in columns] for arm in arms]
     names = [_marked(str(arm), bold=False, style=style) for arm in arms]
     index = pd.Index(names, name="arm \\ sparsity" if style == "markdown" else "arm")
-    return pd.DataFrame(body, index=index, columns=[f"{x:.4g}" for x in columns])
+    return pd.DataFrame(body, index=index, columns=headings(columns))
+
+
+def headings(levels: Sequence[float]) -> list[str]:
+    """Sparsities in four digits, or as many as tell them apart."""
+    for digits in range(4, 18):
+        found = [f"{level:.{digits}g}" for level in levels]
+        if len(set(found)) == len(set(levels)):
+            break
+    return found
 
 
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$"} | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -99,16 +109,34 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
             note = results.separation(task, at).note()
             notes += [f"{where}: {note}"] if note else []
     notes += [BOLD] if notes else []
+    notes += _recovery_notes(results) if recovery else []
     lines += [f"- {note}" for note in [*notes, *footnotes(results)]]
     return "\n".join(lines) + "\n"
+
+
+def _recovery_notes(results: Results) -> list[str]:
+    """Where there is no recovery, and where its interval (table.csv) rests on an assumption."""
+    table = results.summary
+    found = []
+    for _, dense in table[(table["arm"] == DENSE_ARM) & (table["n"] > 0)].iterrows():
+        arms = table[(table["arm"] != DENSE_ARM) & (table["task"] == dense["task"])]
+        if pd.isna(dense["recovery"]):
+            found.append(f"{dense['task']}: no recovery: dense is not above zero beyond chance.")
+        elif dense["n"] == 1 and (arms["n"] > 1).any():
+            found.append(
+                f"{dense['task']}: dense has one seed; in intervals of recovery (table.csv) its "
+                "spread over seeds is taken to be the arm's."
+            )
+    return found
 
 
 def _heading(results: Results, task: str) -> str:
     table = results.summary
     dense = table[(table["task"] == task) & (table["arm"] == DENSE_ARM)]
     part = results.data[results.data["task"] == task]
-    trivial = part["trivial"].dropna()
-    known = f"; ignoring the input {trivial.iloc[0]:.2f}" if len(trivial) else ""
+    trivial = dict.fromkeys(f"{value:.2f}" for value in sorted(part["trivial"].dropna()))
+    known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
+    known = known if trivial else ""
     return f"**{task}**, {part['metric'].iloc[0]} in %: dense {_text(dense.iloc[0])}{known}"
 
 

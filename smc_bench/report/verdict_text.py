@@ -70,6 +70,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "p_against": finding.p_against,
         "mcnemar_p": None if comparison.exact is None else comparison.exact[0],
         "covers": None if effect is None else effect.covers,
+        "decides": comparison.decides,
         "cells": list(comparison.cells),
     }
 
@@ -108,8 +109,7 @@ def _row(finding: Finding) -> list[str]:
         *head,
         f"{effect.value:+.2f}",
         interval,
-        f"{finding.p_for:.2g}",
-        f"{finding.p_against:.2g}",
+        *("-" if p is None else f"{p:.2g}" for p in (finding.p_for, finding.p_against)),
         finding.word,
         effect.covers,
         " ".join(cell[:8] for cell in comparison.cells),
@@ -124,5 +124,8 @@ def _counts(verdict: Verdict) -> str:
     if not verdict.findings:
         return "; ".join(verdict.reasons)
     run = [finding for finding in verdict.findings if finding.word != "not run"]
-    correction = f", Holm-corrected for {len(run)}" if len(run) > 1 else ""
+    tested = sum(finding.comparison.decides for finding in run)
+    correction = f", Holm-corrected for {tested}" if tested > 1 else ""
+    if tested < len(run):
+        correction = f", {len(run) - tested} of one seed{correction}"
     return f"{len(run)} of {len(verdict.findings)} run{correction}"

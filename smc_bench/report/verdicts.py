@@ -1,5 +1,8 @@
 """Claims of papers judged by finished cells: supported, contradicted, can't tell or not run.
 
+One seed decides nothing, however many examples it answers: another seed of training gives another
+model. Such a comparison says so and gives its interval, which covers evaluation noise only.
+
 A comparison supports "better" if the effect is above zero beyond chance and the estimate is at
 least the smallest effect of interest; it contradicts it if the effect is below that size beyond
 chance (a real effect that is too small to matter contradicts too). "No worse" asks for an effect
@@ -17,11 +20,15 @@ from typing import Literal
 from smc_bench.report.compare import Comparison
 from smc_bench.report.footnotes import partial
 from smc_bench.report.results import Results
-from smc_bench.report.stats import LEVEL, holm
+from smc_bench.report.stats import LEVEL, Estimate, holm
 from smc_bench.suite.claims import Claim
 from smc_bench.suite.expand import DENSE_ARM
 
-Word = Literal["supported", "contradicted", "can't tell", "not run"]
+Word = Literal[
+    "supported", "contradicted", "can't tell", "one seed: evaluation noise only", "not run"
+]
+
+ONE_SEED: Word = "one seed: evaluation noise only"
 
 ALPHA = (1.0 - LEVEL) / 2.0
 
@@ -33,14 +40,15 @@ class Finding:
     Attributes:
         comparison: The arms, where, and their difference.
         word: What it says of the claim.
-        p_for: Holm-corrected one-sided p of the claim's opposite; small supports.
-        p_against: Holm-corrected one-sided p of the claim; small contradicts.
+        p_for: Holm-corrected one-sided p of the claim's opposite; small supports. None where
+            nothing was tested: not run, or one seed.
+        p_against: Holm-corrected one-sided p of the claim; small contradicts. None likewise.
     """
 
     comparison: Comparison
     word: Word
-    p_for: float
-    p_against: float
+    p_for: float | None = None
+    p_against: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,35 +108,40 @@ def _judged(name: str, claim: Claim, at: str, results: Results) -> Verdict:
 
 
 def _findings(claim: Claim, comparisons: list[Comparison]) -> tuple[Finding, ...]:
-    run = [comparison for comparison in comparisons if comparison.effect is not None]
-    tests = [_tests(claim, comparison) for comparison in run]
+    tests = [_tests(claim, c.effect) for c in comparisons if c.effect is not None and c.decides]
     corrected = iter(
         zip(holm([one for one, _ in tests]), holm([other for _, other in tests]), strict=True)
     )
-    found = []
-    for comparison in comparisons:
-        if comparison.effect is None:
-            found.append(Finding(comparison, "not run", 1.0, 1.0))
-            continue
-        p_for, p_against = next(corrected)
-        large = claim.direction != "better" or comparison.effect.value >= claim.effect
-        word: Word = "can't tell"
-        if p_for <= ALPHA and large:
-            word = "supported"
-        elif p_against <= ALPHA:
-            word = "contradicted"
-        found.append(Finding(comparison, word, p_for, p_against))
-    return tuple(found)
+    return tuple(
+        _decided(claim, comparison, *next(corrected))
+        if comparison.decides
+        else Finding(comparison, _untested(comparison.effect))
+        for comparison in comparisons
+    )
 
 
-def _tests(claim: Claim, comparison: Comparison) -> tuple[float, float]:
-    """One-sided p against the claim's opposite, and against the claim."""
-    effect, size = comparison.effect, claim.effect
+def _decided(claim: Claim, comparison: Comparison, p_for: float, p_against: float) -> Finding:
+    effect = comparison.effect
+    large = claim.direction != "better" or (effect is not None and effect.value >= claim.effect)
+    word: Word = "can't tell"
+    if p_for <= ALPHA and large:
+        word = "supported"
+    elif p_against <= ALPHA:
+        word = "contradicted"
+    return Finding(comparison, word, p_for, p_against)
+
+
+def _untested(effect: Estimate | None) -> Word:
     if effect is None:
-        return 1.0, 1.0
+        return "not run"
+    return ONE_SEED if effect.known and not effect.over_seeds else "can't tell"
+
+
+def _tests(claim: Claim, effect: Estimate) -> tuple[float, float]:
+    """One-sided p against the claim's opposite, and against the claim."""
+    size = claim.effect
     if claim.direction == "better":
-        exact = comparison.exact
-        return exact[1] if exact is not None else effect.p_above(0.0), effect.p_below(size)
+        return effect.p_above(0.0), effect.p_below(size)
     if claim.direction == "no_worse":
         return effect.p_above(-size), effect.p_below(-size)
     within = max(effect.p_above(-size), effect.p_below(size))
@@ -136,12 +149,12 @@ def _tests(claim: Claim, comparison: Comparison) -> tuple[float, float]:
 
 
 def _overall(findings: tuple[Finding, ...]) -> Word:
-    words = [finding.word for finding in findings if finding.word != "not run"]
+    words = {finding.word for finding in findings if finding.word != "not run"}
     if not words:
         return "not run"
     if "contradicted" in words:
         return "contradicted"
-    return "supported" if set(words) == {"supported"} else "can't tell"
+    return words.pop() if len(words) == 1 else "can't tell"
 
 
 def _elsewhere(claim: Claim, results: Results) -> tuple[str, ...]:

@@ -49,6 +49,14 @@ class Sparsity(_Stored):
     components: dict[str, ZeroCount]
 
 
+class OutputCheck(_Stored):
+    """Whether outputs on a split are constant: all rows equal, and one class only."""
+
+    rows: int
+    all_equal: bool
+    one_class: bool | None = None
+
+
 class Record(_Stored):
     """A finished cell: its settings, what was measured, and where it came from."""
 
@@ -77,6 +85,10 @@ class Record(_Stored):
     provenance: dict[str, Any]
     # Micro-batch and threads, and each time a lack of memory halved the former.
     execution: dict[str, Any] = Field(default_factory=dict)
+    # By split: evaluation splits, and the training split at training's end.
+    outputs: dict[str, OutputCheck] = Field(default_factory=dict)
+    # By prunable tensor: weights left, and all.
+    weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
 
 
 class Failure(_Stored):

@@ -85,8 +85,9 @@ def expand(loaded: LoadedSuite, pins: Pins, limit: int | None = None) -> Plan:
         limit: Cut every cell's training after so many steps (marks them unfit for reporting).
 
     Raises:
-        SuiteError: If two arms would be told apart by nothing.
+        SuiteError: If two arms, or two tasks, would be told apart by nothing.
     """
+    _check_tasks_differ(loaded)
     entries: list[Entry] = []
     for task in loaded.suite.tasks:
         entries.extend(_Expansion(loaded, task, pins, limit).entries())
@@ -231,6 +232,18 @@ def _compared(recipe: Recipe, at: str) -> Recipe:
         return recipe
     over = "encoder" if at == "encoder_sparsity" else "encoder_zeros"
     return recipe.model_copy(update={"sparsity_over": over})
+
+
+def _check_tasks_differ(loaded: LoadedSuite) -> None:
+    seen: set[TaskSettings] = set()
+    for entry in loaded.suite.tasks:
+        settings = task_settings(entry)[1]
+        if settings in seen:
+            raise SuiteError(
+                f"{loaded.path}: tasks: {entry.name} stands there twice with the same settings: "
+                "its cells would be counted twice"
+            )
+        seen.add(settings)
 
 
 def _check_distinct(loaded: LoadedSuite, entries: list[Entry]) -> None:

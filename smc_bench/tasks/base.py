@@ -54,12 +54,14 @@ class Scores:
     """Metrics in percent, without split suffix, and what was predicted for each row.
 
     ``correct`` holds one number a row (1/0 for accuracy, token F1 in 0..1 for spans, the squared
-    error for regression): the material of paired comparisons.
+    error for regression): the material of paired comparisons. ``gold`` holds one reference a row
+    where that is one number: without it a correlation has no interval.
     """
 
     metrics: dict[str, float]
     predictions: list[Any] = field(default_factory=list)
     correct: list[float] = field(default_factory=list)
+    gold: list[float] = field(default_factory=list)
 
 
 class Task(ABC):

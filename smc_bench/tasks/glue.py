@@ -87,7 +87,7 @@ class Regression(Classification):
         said = [float(found[0]) for found in logits_of_rows(self.spec, rows, features, outputs)]
         gold = [float(self._target(index, row)) for index, row in enumerate(rows)]
         errors = [(a - b) ** 2 for a, b in zip(said, gold, strict=True)]
-        return Scores(percent(self.spec.metrics, said, gold), said, errors)
+        return Scores(percent(self.spec.metrics, said, gold), said, errors, gold)
 
     def trivial(self, rows: Sequence[Row]) -> dict[str, float]:
         """A constant has no correlation with anything."""

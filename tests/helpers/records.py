@@ -81,14 +81,20 @@ def write_cell(
     *,
     examples: bool = True,
     provenance: dict[str, Any] | None = None,
+    metrics: dict[str, float] | None = None,
+    rows: dict[str, Any] | None = None,
 ) -> None:
-    """One record as a worker would write it; accuracy-like scores on all evaluation splits."""
+    """One record as a worker would write it; accuracy-like scores on all evaluation splits.
+
+    ``metrics`` and ``rows`` (by row: predictions, correct, gold) replace those that follow from
+    ``correct``.
+    """
     cell = entry.cell
     folder = store.folder(cell.folder).path
     folder.mkdir(parents=True, exist_ok=True)
     score = 100.0 * float(np.mean(correct))
     names = {"squad": ("f1",), "mnli": ("accuracy_m", "accuracy_mm")}
-    metrics = dict.fromkeys(names.get(cell.task.name, ("accuracy",)), score)
+    metrics = metrics or dict.fromkeys(names.get(cell.task.name, ("accuracy",)), score)
     zeros = {"zeros": int(1000 * cell.sparsity), "total": 1000}
     record = {
         "schema_version": 1,
@@ -123,7 +129,7 @@ def write_cell(
     }
     (folder / "record.json").write_text(json.dumps(record))
     if examples:
-        rows = {"predictions": [int(c) for c in correct], "correct": correct}
+        rows = rows or {"predictions": [int(c) for c in correct], "correct": correct}
         splits = dict.fromkeys(cell.task.eval_splits, rows)
         (folder / "predictions.json.gz").write_bytes(gzip.compress(json.dumps(splits).encode()))
 

@@ -69,7 +69,8 @@ def answers(folder: Path, score: float, **changes: str) -> list[Answer]:
         (Measured(88.90, 0.6, 3), 0.128, "within seed noise"),
         (Measured(85.00, 0.1, 3), 0.128, "off"),
         (Measured(88.35, math.nan, 1), 0.05, "reproduced"),
-        (Measured(88.35, math.nan, 1), math.nan, "off"),
+        (Measured(88.35, math.nan, 1), math.nan, "can't tell"),
+        (Measured(60.00, math.nan, 1), math.nan, "can't tell"),
     ],
 )
 def test_outcome_follows_the_interval(ours: Measured, their_sd: float, word: str) -> None:

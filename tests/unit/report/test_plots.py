@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from smc_bench.report import looks, plots
 from smc_bench.report.curves import Curve
 from smc_bench.report.results import Results
+from smc_bench.suite.expand import Entry
 from tests.helpers.records import results_of, skilled, suite_file
 
 SKILL = {"dense": 0.92, "good": 0.88, "bad": 0.78}
@@ -150,3 +151,31 @@ def test_legend_takes_the_columns_that_fit() -> None:
     # In columns of two and one: (1, 1), (3).
     assert looks.fitting([1.0, 1.0, 3.0], 4.0) == 2
     assert looks.fitting([5.0, 5.0], 4.0) == 1
+
+
+def test_what_one_seed_says_has_hollow_markers(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, sparsity="0.7, 0.8")
+    made = skilled(SKILL)
+
+    def some(entry: Entry) -> list[float] | None:
+        return None if entry.target == 0.8 and entry.cell.seed > 1 else made(entry)
+
+    found = results_of(suite, tmp_path / "r", some)
+    for figure in (plots.scores_figure(found, "two"), plots.effects_figure(found, "two")):
+        assert figure is not None
+        hollow = [
+            line
+            for line in figure.axes[0].get_lines()
+            if line.get_markerfacecolor() == "white" and len(line.get_xdata())
+        ]
+        # In the first figure one of each arm at 0.8, in the second the one difference there.
+        assert len(hollow) == len({bars.get_label() for bars in figure.axes[0].containers})
+        assert all(len(line.get_xdata()) == 1 for line in hollow)
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert plots.ONE_SEED in labels
+
+
+def test_figures_of_several_seeds_have_no_hollow_markers(results: Results) -> None:
+    figure = plots.scores_figure(results, "two")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert plots.ONE_SEED not in labels

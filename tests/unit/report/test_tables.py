@@ -49,7 +49,16 @@ def test_recovery_is_the_share_of_the_dense_score(tmp_path: Path) -> None:
         row = summary.loc[arm]
         assert row["recovery"] == pytest.approx(100.0 * row["mean"] / dense)
         assert row["recovery_low"] < 100.0 * skill[arm] / 0.9 < row["recovery_high"]
-    assert f"({summary.loc['good', 'recovery']:.1f} %)" in tables.markdown(results, recovery=True)
+    shown = tables.markdown(results, recovery=True)
+    assert f"({summary.loc['good', 'recovery']:.1f} %)" in shown
+    assert "dense has one seed; in intervals of recovery" in shown
+
+
+def test_no_recovery_of_a_dense_score_of_zero_is_said(tmp_path: Path) -> None:
+    skill = {"dense": 0.0, "good": 0.8, "bad": 0.7}
+    found = text(tmp_path, skill, recovery=True, shared=1.0)
+    assert "sst2: no recovery: dense is not above zero beyond chance." in found
+    assert not [line for line in found.splitlines() if line.startswith("|") and " %)" in line]
 
 
 def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
@@ -60,7 +69,7 @@ def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
     found = results.scores.recovery(place, "good")
     assert found is not None
     parts = [
-        results.scores.examples.parts(cell, "accuracy", value)
+        results.scores.examples.parts(cell, "accuracy", value).values  # type: ignore[union-attr]
         for arm in ("good", "dense")
         for cell, value in results.scores.cells(place, arm).values()
     ]
@@ -68,7 +77,7 @@ def test_interval_of_recovery_is_that_of_a_bootstrap(tmp_path: Path) -> None:
     draws = []
     for _ in range(3000):
         chosen = rng.integers(1500, size=1500)
-        draws.append(100.0 * parts[0][chosen].mean() / parts[1][chosen].mean())  # type: ignore[index]
+        draws.append(100.0 * parts[0][chosen].mean() / parts[1][chosen].mean())
     assert found.interval() == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.15)
 
 

@@ -47,11 +47,9 @@ def verdict(folder: Path, asked: Claim, *, seeds: str = "1, 2, 3", **made: objec
     return found[0]
 
 
-@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
-def test_a_large_effect_is_supported_and_its_opposite_contradicted(
-    seeds: str, tmp_path: Path
-) -> None:
+def test_a_large_effect_is_supported_and_its_opposite_contradicted(tmp_path: Path) -> None:
     # 4000 examples: an effect of 10 points that every seed shows.
+    seeds = "1, 2, 3"
     made = {"skill": PRESENT, "examples": 4000}
     found = verdict(tmp_path / "a", claim(), seeds=seeds, **made)
     assert found.word == "supported"
@@ -62,9 +60,8 @@ def test_a_large_effect_is_supported_and_its_opposite_contradicted(
     assert verdict(tmp_path / "b", reverse, seeds=seeds, **made).word == "contradicted"
 
 
-@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
-def test_an_absent_effect_contradicts_better_and_supports_equal(seeds: str, tmp_path: Path) -> None:
-    made = {"skill": ABSENT, "examples": 6000}
+def test_an_absent_effect_contradicts_better_and_supports_equal(tmp_path: Path) -> None:
+    made, seeds = {"skill": ABSENT, "examples": 6000}, "1, 2, 3"
     words = {
         direction: verdict(tmp_path / direction, claim(direction, 3.0), seeds=seeds, **made).word
         for direction in ("better", "equal", "no_worse")
@@ -73,11 +70,65 @@ def test_an_absent_effect_contradicts_better_and_supports_equal(seeds: str, tmp_
 
 
 @pytest.mark.parametrize("direction", ["better", "equal", "no_worse"])
-@pytest.mark.parametrize("seeds", ["1", "1, 2, 3"])
-def test_too_little_data_can_not_tell(direction: str, seeds: str, tmp_path: Path) -> None:
+def test_too_little_data_can_not_tell(direction: str, tmp_path: Path) -> None:
     # 60 examples show nothing of one or two points.
     made = {"skill": {"dense": 0.92, "good": 0.86, "bad": 0.85}, "examples": 60}
-    assert verdict(tmp_path, claim(direction, 1.0), seeds=seeds, **made).word == "can't tell"
+    assert verdict(tmp_path, claim(direction, 1.0), **made).word == "can't tell"
+
+
+@pytest.mark.parametrize("direction", ["better", "equal", "no_worse"])
+@pytest.mark.parametrize("skill", [PRESENT, ABSENT])
+def test_one_seed_decides_nothing_and_gives_its_interval(
+    direction: str, skill: dict[str, float], tmp_path: Path
+) -> None:
+    made = {"skill": skill, "examples": 6000}
+    found = verdict(tmp_path, claim(direction, 3.0), seeds="1", **made)
+    assert found.word == "one seed: evaluation noise only"
+    (finding,) = found.findings
+    assert (finding.word, finding.p_for, finding.p_against) == (found.word, None, None)
+    (as_data,) = verdict_text.as_json([found])
+    comparison = as_data["comparisons"][0]
+    assert as_data["verdict"] == comparison["verdict"] == found.word
+    assert comparison["low"] < 100.0 * (skill["good"] - skill["bad"]) < comparison["high"]
+    assert comparison["p_for"] is comparison["p_against"] is None
+    assert not comparison["decides"]
+
+
+def test_one_finished_seed_of_an_arm_decides_nothing(tmp_path: Path) -> None:
+    """Though the other arm has three and the dense model five."""
+    suite = suite_file(tmp_path, more="dense: {seeds: [1, 2, 3, 4, 5]}")
+    made = skilled(PRESENT, examples=4000, spread=0.001)
+    results = results_of(
+        suite,
+        tmp_path / "r",
+        lambda entry: made(entry) if entry.arm != "bad" or entry.cell.seed == 2 else None,
+    )
+    asked = {
+        "arms": claim(),
+        "dense": claim(arm="dense", against="bad"),
+        "both": claim(against=["bad", "dense"], direction="no_worse", effect=10.0),
+    }
+    found = {verdict.name: verdict for verdict in judge(asked, results)}
+    assert found["arms"].word == found["dense"].word == "can't tell"
+    # What is told of good against dense is not enough for a claim about both.
+    assert [f.word for f in found["both"].findings] == ["can't tell", "supported"]
+    assert found["both"].word == "can't tell"
+    assert "1 of one seed" in verdict_text.markdown(results, list(found.values()))
+
+
+def test_at_the_spread_of_seeds_seen_here_one_seed_would_often_be_wrong(tmp_path: Path) -> None:
+    """Two equal arms whose seeds spread by a point: evaluation noise alone sees effects."""
+    wrong, suite = 0, suite_file(tmp_path, seeds="1")
+    for run in range(30):
+        made = skilled(ABSENT, examples=20000, spread=0.01, shared=1.0, run=run)
+        results = results_of(suite, tmp_path / f"r{run}", made)
+        (found,) = judge({"it": claim(effect=0.5)}, results)
+        effect = found.findings[0].comparison.effect
+        assert found.word == "one seed: evaluation noise only"
+        assert effect is not None
+        low, high = effect.interval()
+        wrong += not low <= 0.0 <= high
+    assert wrong > 15
 
 
 def test_seeds_that_disagree_can_not_tell_however_many_examples(tmp_path: Path) -> None:
@@ -117,6 +168,12 @@ def test_dense_is_compared_though_it_has_other_seeds(tmp_path: Path) -> None:
     asked = claim("no_worse", 10.0, arm="good", against="dense")
     found = verdict(tmp_path / "a", asked, skill=PRESENT, examples=4000)
     assert found.word == "supported"
+    effect = found.findings[0].comparison.effect
+    assert effect is not None
+    assert effect.covers == (
+        "3 against 1 seeds, not paired and 4000 examples; the spread of the side with one seed is "
+        "taken to be the other's"
+    )
     reverse = claim("better", 10.0, arm="dense", against="bad")
     assert verdict(tmp_path / "b", reverse, skill=PRESENT, examples=4000).word == "supported"
 
