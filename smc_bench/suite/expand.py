@@ -10,10 +10,11 @@ from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.schema import TaskEntry
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
-DENSE_ARM = "dense"
+__all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "expand", "task_settings"]
 
 
 class Pins(Protocol):
