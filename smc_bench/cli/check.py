@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.suite.load import BUILT_IN, load_suite
 from smc_bench.suite.overrides import parse_overrides
 
@@ -18,6 +19,4 @@ def command(session: Session) -> None:
     for profile in dict.fromkeys(profiles):
         found = load_suite(session.suite, profile, parse_overrides(session.settings))
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
-        click.echo(
-            f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})"
-        )
+        echo(f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.capacity import Machine, share, this_machine
 from smc_bench.dispatch.forecast import order_by, predictor, seconds_for
 from smc_bench.dispatch.launch import visible_gpus
@@ -33,7 +34,7 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
         return
     width = max(len(str(row["arm"])) for row in rows)
     for row in rows:
-        click.echo(
+        echo(
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
             f"{_minutes(row)}{_hours(row['gpu_hours'])}{row['compare_at']}"
@@ -41,15 +42,13 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
     left = sum(
         int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
     )
-    click.echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
-    click.echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
+    echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
+    echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
     hours = total_gpu_hours(plan.cells.values())
     if hours is not None:
-        click.echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
+        echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
     if not all(cell.resolved for cell in plan.cells.values()):
-        click.echo(
-            "data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True
-        )
+        echo("data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True)
     if draw:
         _draw(plan)
 
@@ -125,9 +124,9 @@ def _draw(plan: Plan) -> None:
         points = [int(i * max(0, timeline.total_steps - 1) / 59) for i in range(60)]
         rates = [learning_rate(entry.cell.recipe, timeline, step) for step in points]
         levels = [timeline.sparsity_at(step) for step in points]
-        click.echo(f"\n{entry.arm}, target {entry.target:g}, {timeline.total_steps} steps")
-        click.echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
-        click.echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
+        echo(f"\n{entry.arm}, target {entry.target:g}, {timeline.total_steps} steps")
+        echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
+        echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
 
 
 def _bars(values: list[float], top: float) -> str:

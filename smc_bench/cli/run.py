@@ -11,6 +11,7 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
+from smc_bench.cli.output import echo
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.capacity import Machine, this_machine
@@ -95,7 +96,7 @@ def command(
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
         for cell in cells.values():
-            click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
+            echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
     execution = _with_trackers(loaded.suite.execution, track)
     if slurm is None and not gpus:

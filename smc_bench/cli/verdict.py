@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.errors import SuiteError
 from smc_bench.suite.claims import claims_beside, load_claims
 
@@ -34,4 +35,4 @@ def command(session: Session, as_json: bool, claims: Path | None) -> None:
     if as_json:
         print_json(verdict_text.as_json(verdicts))
     else:
-        click.echo(verdict_text.markdown(results, verdicts))
+        echo(verdict_text.markdown(results, verdicts))

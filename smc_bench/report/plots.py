@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 
+from smc_bench.report import looks
 from smc_bench.report.compare import Place
 from smc_bench.report.curves import Curve
 from smc_bench.report.looks import GREY, PUBLISHED, STYLE, WIDTHS, Width, legend, styles
+from smc_bench.report.outputs import Make, write
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -54,21 +56,27 @@ def draw(
         columns: Width of the figure on a two-column page.
         curves: Published numbers to draw dashed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(STYLE):
-        figures = {"plot": scores_figure(results, columns, curves)}
-        effects = effects_figure(results, columns)
-        if effects is not None:
-            figures["effects"] = effects
-        paths = []
-        for name, figure in figures.items():
-            for suffix in ("png", "pdf"):
-                paths.append(folder / f"{name}.{suffix}")
-                figure.savefig(paths[-1])
-            plt.close(figure)
-    return paths
+    files = makers(results, columns=columns, curves=curves)
+    return [write(folder / name, make) for name, make in files.items()]
 
 
+def makers(
+    results: Results, *, columns: Width = "two", curves: Sequence[Curve] = ()
+) -> dict[str, Make]:
+    """What writes each file."""
+    figures: dict[str, Callable[[], Figure]] = {
+        "plot": lambda: scores_figure(results, columns, curves)
+    }
+    if len(results.plan.loaded.suite.arms) > 1:
+        figures["effects"] = lambda: effects_figure(results, columns)
+    found: dict[str, Make] = {}
+    for name, figure in figures.items():
+        save = looks.saving(figure)
+        found |= {f"{name}.png": save, f"{name}.pdf": save}
+    return found
+
+
+@mpl.rc_context(STYLE)
 def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()) -> Figure:
     """A panel for each task and way of comparing, a line for each arm, with 95 % intervals."""
     panels = _panels(results)
@@ -87,17 +95,16 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
                 markerfacecolor="white",
                 color=GREY,
                 linewidth=0.8,
-                label=curve.label,
+                label=looks.label(curve.label),
             )
     legend(figure, axes)
     return figure
 
 
-def effects_figure(results: Results, columns: Width) -> Figure | None:
+@mpl.rc_context(STYLE)
+def effects_figure(results: Results, columns: Width) -> Figure:
     """Paired differences of each arm to the suite's baseline arm, with 95 % intervals."""
     arms = results.plan.loaded.suite.arms
-    if len(arms) < 2:
-        return None
     base = next((arm for arm, patch in arms.items() if not patch), next(iter(arms)))
     panels = _panels(results)
     figure, axes = _grid(results, len(panels), columns)
@@ -158,7 +165,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
                 linestyle=look[arm].line,
                 capsize=0 if len(look) >= MANY else 2,
                 elinewidth=0.5 if len(look) >= MANY else 0.8,
-                label=arm,
+                label=looks.label(arm),
             )
     _references(axis, results, task)
     levels = list(dict.fromkeys(part["sparsity"]))
@@ -224,7 +231,7 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
                 linestyle="none",
                 capsize=2,
                 elinewidth=0.9,
-                label=arm,
+                label=looks.label(arm),
             )
     axis.set_xticks(range(len(places)), [_level(place) for place in places])
     axis.set_xlim(-0.5, len(places) - 0.5)

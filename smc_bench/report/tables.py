@@ -7,8 +7,10 @@ from typing import Literal
 
 import pandas as pd
 
+from smc_bench.report import escape
 from smc_bench.report.compare import Place
 from smc_bench.report.footnotes import footnotes
+from smc_bench.report.outputs import Make, text, write
 from smc_bench.report.results import Results
 from smc_bench.report.separable import BOLD
 from smc_bench.suite.expand import DENSE_ARM
@@ -69,24 +71,17 @@ def wide(
     return pd.DataFrame(body, index=index, columns=[f"{x:.4g}" for x in columns])
 
 
-_LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$"} | {c: f"\\{c}" for c in "&%$#_{}"}
-
-
 def _marked(text: str, *, bold: bool, style: Style) -> str:
     if style == "latex":
-        text = "".join(_LATEX.get(character, character) for character in text)
+        text = escape.latex(text)
         return f"\\textbf{{{text}}}" if bold else text
+    text = escape.markdown(text)
     return f"**{text}**" if bold else text
 
 
 def markdown(results: Results, *, recovery: bool = False) -> str:
     """The suite's tables with title, dense and trivial scores, and footnotes."""
-    loaded = results.plan.loaded
-    lines = [f"# {loaded.suite.title}", ""]
-    lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
-        "",
-    ]
+    lines = heading(results, "")
     notes: list[str] = []
     for task in results.tasks:
         lines += [_heading(results, task), ""]
@@ -99,8 +94,21 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
             note = results.separation(task, at).note()
             notes += [f"{where}: {note}"] if note else []
     notes += [BOLD] if notes else []
-    lines += [f"- {note}" for note in [*notes, *footnotes(results)]]
+    lines += [f"- {escape.markdown_line(note)}" for note in [*notes, *footnotes(results)]]
     return "\n".join(lines) + "\n"
+
+
+def heading(results: Results, before: str) -> list[str]:
+    """Title of a suite's page, after some words of ours, and what the page is about."""
+    loaded = results.plan.loaded
+    named = [loaded.suite.name, loaded.profile, loaded.suite.model]
+    suite, profile, model = (escape.code(name) for name in named)
+    return [
+        f"# {before}{escape.markdown(loaded.suite.title.strip())}",
+        "",
+        f"Suite {suite}, profile {profile}, model {model}.",
+        "",
+    ]
 
 
 def _heading(results: Results, task: str) -> str:
@@ -109,20 +117,32 @@ def _heading(results: Results, task: str) -> str:
     part = results.data[results.data["task"] == task]
     trivial = part["trivial"].dropna()
     known = f"; ignoring the input {trivial.iloc[0]:.2f}" if len(trivial) else ""
-    return f"**{task}**, {part['metric'].iloc[0]} in %: dense {_text(dense.iloc[0])}{known}"
+    called, metric = escape.markdown(task), escape.markdown(str(part["metric"].iloc[0]))
+    return f"**{called}**, {metric} in %: dense {_text(dense.iloc[0])}{known}"
 
 
-def write(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
-    """Write table.md, table.tex, table.csv (summary) and cells.csv (every cell)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in ("table.md", "table.tex", "table.csv", "cells.csv")}
-    files["table.md"].write_text(markdown(results, recovery=recovery), encoding="utf-8")
+def latex(results: Results, *, recovery: bool = False) -> str:
+    """The tables for a paper: one ``tabular`` (package booktabs) for each task and comparison."""
     parts = []
     for task in results.tasks:
         for at in results.ways(task):
             found = wide(results, task, at, recovery=recovery, style="latex").reset_index()
-            parts.append(f"% {task} {AT[at]}\n{found.to_latex(index=False, escape=False)}")
-    files["table.tex"].write_text("\n".join(parts), encoding="utf-8")
-    results.summary.to_csv(files["table.csv"], index=False)
-    results.data.to_csv(files["cells.csv"], index=False)
-    return list(files.values())
+            tabular = found.to_latex(index=False, escape=False)
+            parts.append(f"{escape.latex_comment(f'{task} {AT[at]}')}\n{tabular}")
+    return "\n".join(parts)
+
+
+def makers(results: Results, *, recovery: bool = False) -> dict[str, Make]:
+    """What writes table.md, table.tex, table.csv (summary) and cells.csv (every cell)."""
+    return {
+        "table.md": lambda path: text(path, markdown(results, recovery=recovery)),
+        "table.tex": lambda path: text(path, latex(results, recovery=recovery)),
+        "table.csv": lambda path: text(path, escape.to_csv(results.summary)),
+        "cells.csv": lambda path: text(path, escape.to_csv(results.data)),
+    }
+
+
+def write_all(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
+    """Write all of :func:`makers`; the first that can't be written ends it."""
+    found = makers(results, recovery=recovery)
+    return [write(folder / name, make) for name, make in found.items()]
