@@ -156,7 +156,7 @@ def _plain_usage_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = visible(error.message)
+        vars(error)["message"] = visible(error.message)  # declared final
         raise
 
 

@@ -12,6 +12,8 @@ from smc_bench.dispatch.capacity import Machine, share, this_machine
 from smc_bench.dispatch.forecast import order_by, predictor, seconds_for
 from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.suite.cell import TaskSettings
+from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import running_order, timeline_of
@@ -25,6 +27,7 @@ from smc_bench.suite.predict import Predicted, Predictor
 @click.option("--draw", is_flag=True, help="Show sparsity and learning rate over time.")
 def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> None:
     """Show the cells of a suite: what is done, what is left, how long each trains."""
+    claims_about(session.suite)
     plan = session.plan()
     machine = this_machine(jobs, visible_gpus())
     predicts = predictor(session.store, plan.cells, gpu=machine.gpus)
@@ -50,7 +53,9 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
     if not all(cell.resolved for cell in plan.cells.values()):
         echo("data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True)
     if draw:
-        _draw(plan)
+        from smc_bench.report.frame import labels  # pandas, which plan alone does not need
+
+        _draw(plan, labels(plan))
 
 
 def _rows(
@@ -114,17 +119,22 @@ def _hours(hours: float | None) -> str:
     return "" if hours is None else f"gpu_hours~{hours:<6.3g} "
 
 
-def _draw(plan: Plan) -> None:
-    seen: set[tuple[str, float]] = set()
+def _draw(plan: Plan, called: dict[TaskSettings, str]) -> None:
+    seen: set[tuple[TaskSettings, str, float, str]] = set()
     for entry in plan.entries:
-        if (entry.arm, entry.target) in seen:
+        key = (entry.cell.task, entry.arm, entry.target, entry.compare_at)
+        if key in seen:
             continue
-        seen.add((entry.arm, entry.target))
+        seen.add(key)
         timeline = timeline_of(entry.cell)
         points = [int(i * max(0, timeline.total_steps - 1) / 59) for i in range(60)]
         rates = [learning_rate(entry.cell.recipe, timeline, step) for step in points]
         levels = [timeline.sparsity_at(step) for step in points]
-        echo(f"\n{entry.arm}, target {entry.target:g}, {timeline.total_steps} steps")
+        at = f" {entry.compare_at}" if entry.compare_at else ""
+        echo(
+            f"\n{called[entry.cell.task]}, {entry.arm}, target {entry.target:g}{at}, "
+            f"{timeline.total_steps} steps"
+        )
         echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
         echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
 

@@ -22,7 +22,14 @@ SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad
 def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
     data = results.data
-    found = _of_plan(results.plan) + _pending(data) + mixing(data) + _missed(data) + _gone(data)
+    found = (
+        _of_plan(results.plan)
+        + _pending(data)
+        + _cut_short(results)
+        + mixing(data)
+        + _missed(data)
+        + _gone(data)
+    )
     if data.loc[data["arm"] != DENSE_ARM, "seed"].nunique() == 1:
         found.append("One seed: intervals and bold cover evaluation noise only, not seeds.")
     return found
@@ -64,6 +71,17 @@ def _pending(data: pd.DataFrame) -> list[str]:
     if not pending:
         return []
     return [f"{pending} of {len(data)} cells have no result yet (shown as -, or n of N seeds)."]
+
+
+def _cut_short(results: Results) -> list[str]:
+    """Cells that ran under ``--limit``, which have records but never a result."""
+    limits = {e.cell.id: e.cell.limit for e in results.plan.entries if e.cell.limit is not None}
+    data = results.data
+    done = int((data["cell"].isin(limits) & (data["state"] == "done") & data["value"].isna()).sum())
+    if not done:
+        return []
+    steps = max(limits.values())
+    return [f"{done} of {len(data)} cells were cut short by --limit {steps}: never reported."]
 
 
 def mixing(data: pd.DataFrame) -> list[str]:

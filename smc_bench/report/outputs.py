@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from smc_bench.errors import SmcBenchError
+from smc_bench.names import below
 
 Make = Callable[[Path], None]
 """Writes one file."""
@@ -38,7 +39,7 @@ class Written:
     def files(self, folder: Path, makers: Mapping[str, Make]) -> None:
         """Write each file of a folder by itself."""
         for name, make in makers.items():
-            self.attempt(name, partial(self._file, folder / name, make))
+            self.attempt(name, partial(self._file, below(folder, name), make))
 
     def _file(self, path: Path, make: Make) -> None:
         self.paths.append(write(path, make))
@@ -49,6 +50,11 @@ def write(path: Path, make: Make) -> Path:
     with replacing(path) as temporary:
         make(temporary)
     return path
+
+
+def write_all(folder: Path, makers: Mapping[str, Make]) -> list[Path]:
+    """Write all files; the first that can't be written is an error."""
+    return [write(below(folder, name), make) for name, make in makers.items()]
 
 
 def text(path: Path, content: str) -> None:
@@ -75,7 +81,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """One line about an error; of what is not ours with its kind."""
     if isinstance(error, SmcBenchError):
         return str(error)

@@ -14,7 +14,7 @@ from smc_bench.report import looks
 from smc_bench.report.compare import Place
 from smc_bench.report.curves import Curve
 from smc_bench.report.looks import GREY, PUBLISHED, STYLE, WIDTHS, Width, legend, styles
-from smc_bench.report.outputs import Make, write
+from smc_bench.report.outputs import Make, write_all
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -56,8 +56,7 @@ def draw(
         columns: Width of the figure on a two-column page.
         curves: Published numbers to draw dashed.
     """
-    files = makers(results, columns=columns, curves=curves)
-    return [write(folder / name, make) for name, make in files.items()]
+    return write_all(folder, makers(results, columns=columns, curves=curves))
 
 
 def makers(

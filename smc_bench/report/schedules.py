@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib as mpl
 import pandas as pd
 
@@ -17,7 +19,7 @@ from matplotlib.figure import Figure
 
 from smc_bench.report.escape import to_csv
 from smc_bench.report.looks import PLAIN, label, saving, styles
-from smc_bench.report.outputs import Make, text
+from smc_bench.report.outputs import Make, text, write_all
 
 POINTS = 600
 """Steps that a curve is drawn from, besides the steps around each pruning event."""
@@ -56,6 +58,11 @@ def _points(cell: Cell) -> list[dict[str, object]]:
         }
         for step in sorted(steps)
     ]
+
+
+def draw(plan: Plan, folder: Path) -> list[Path]:
+    """Write all of :func:`makers`; the first that can't be written is an error."""
+    return write_all(folder, makers(plan))
 
 
 def makers(plan: Plan) -> dict[str, Make]:

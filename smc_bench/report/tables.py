@@ -10,7 +10,7 @@ import pandas as pd
 from smc_bench.report import escape
 from smc_bench.report.compare import Place
 from smc_bench.report.footnotes import footnotes
-from smc_bench.report.outputs import Make, text, write
+from smc_bench.report.outputs import Make, text, write_all
 from smc_bench.report.results import Results
 from smc_bench.report.separable import BOLD
 from smc_bench.suite.expand import DENSE_ARM
@@ -142,7 +142,6 @@ def makers(results: Results, *, recovery: bool = False) -> dict[str, Make]:
     }
 
 
-def write_all(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
-    """Write all of :func:`makers`; the first that can't be written ends it."""
-    found = makers(results, recovery=recovery)
-    return [write(folder / name, make) for name, make in found.items()]
+def write(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
+    """Write all of :func:`makers`; the first that can't be written is an error."""
+    return write_all(folder, makers(results, recovery=recovery))

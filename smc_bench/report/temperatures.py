@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from smc_bench.report.escape import markdown, to_csv
 from smc_bench.report.looks import COLOURS, WIDTHS, legend, saving
-from smc_bench.report.outputs import Make, text
+from smc_bench.report.outputs import Make, text, write_all
 
 mpl.use("Agg")
 
@@ -98,6 +98,10 @@ class Softened:
             f"**{markdown(self.task)}**, the teacher on {len(self.logits)} training sequences: "
             f"mean (10th to 90th percentile)\n\n{table}\n"
         )
+
+    def draw(self, temperatures: Sequence[float], folder: Path) -> list[Path]:
+        """Write all of :meth:`makers`; the first that can't be written is an error."""
+        return write_all(folder, self.makers(temperatures))
 
     def makers(self, temperatures: Sequence[float]) -> dict[str, Make]:
         """What writes statistics, the shown distributions, and the figure as PNG and PDF."""
