@@ -107,7 +107,7 @@ def markdown(text: str) -> str:
 def markdown_line(text: str) -> str:
     """Text that begins a line or an item of a list, where more signs open markup."""
     text = _one_line(text)
-    opener = re.match(r"[-+=>#](?=[\s#=-]|$)|\d{1,9}(?=[.)](?:\s|$))", text)
+    opener = re.match(r">|[-+=#](?=[\s#=-]|$)|\d{1,9}(?=[.)](?:\s|$))", text)
     if opener is None:
         return markdown(text)
     first, rest = text[: opener.end()], text[opener.end() :]
