@@ -10,6 +10,7 @@ import click
 from smc_bench.cli.common import json_option, print_json
 from smc_bench.cli.output import echo
 from smc_bench.errors import SuiteError
+from smc_bench.report.escape import markdown
 from smc_bench.suite.yaml_file import nearest
 from smc_bench.tasks.specs import SPECS
 
@@ -81,7 +82,7 @@ def _markdown(row: dict[str, Any]) -> str:
     columns = ["component", "parameters", "%", "prunable", "GFLOPs", "%"]
     columns += ["ms", "%"] if timed else []
     lines = [
-        f"**{row['model']}**, head of {row['task']}, {row['length']} tokens\n",
+        f"**{markdown(row['model'])}**, head of {row['task']}, {row['length']} tokens\n",
         f"| {' | '.join(columns)} |",
         "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",
     ]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from click.testing import CliRunner
 
+from smc_bench.cli import run
+from smc_bench.cli.main import cli
+from smc_bench.dispatch.pins import SourcePins
+from smc_bench.report import tables
+from smc_bench.report.results import Results
+from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
-from tests.helpers.records import finished, skilled, suite_file
+from smc_bench.suite.expand import expand
+from smc_bench.suite.load import load_suite
+from tests.helpers.records import finished, skilled, suite_file, write_cell
 
 ARMS = "arms:\n  '{one}': {{}}\n  '{other}': {{distillation: {{temperature: 1.0}}}}\n"
 FILES = {
@@ -37,6 +48,12 @@ def smc(
     return subprocess.run(
         command, capture_output=True, env={**clean, **environment}, timeout=280, check=False
     )
+
+
+def called(*arguments: object) -> tuple[int, str]:
+    """Exit code and all output, in this process."""
+    done = CliRunner().invoke(cli, [*map(str, arguments)])
+    return done.exit_code, done.output
 
 
 def reports(folder: Path, profile: str = "paper") -> Path:
@@ -100,38 +117,36 @@ def test_a_full_disk_behind_standard_output_is_an_error_after_the_files(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("table", "--metric", "nonsense"), b"--metric nonsense: no task has it"),
-        (("plan", "--data-root", "/nope"), b"The data root /nope is not a folder"),
-        (("run", "--dry-run", "--data-root", "/nope"), b"The data root /nope is not a folder"),
-        (("plan", "--set", "model=no/such/model"), b"There is no model 'no/such/model'"),
-        (("plan", "--set", "baseline=nope"), b"unknown recipe 'nope'"),
-        (("plan", "--profile", "\x1b[31m"), rb"there is no profile '\x1b[31m'"),
+        (("table", "--metric", "nonsense"), "--metric nonsense: no task has it"),
+        (("plan", "--data-root", "/nope"), "The data root /nope is not a folder"),
+        (("run", "--dry-run", "--data-root", "/nope"), "The data root /nope is not a folder"),
+        (("plan", "--set", "model=no/such/model"), "There is no model 'no/such/model'"),
+        (("plan", "--set", "baseline=nope"), "unknown recipe 'nope'"),
+        (("plan", "--profile", "\x1b[31m"), r"there is no profile '\x1b[31m'"),
     ],
 )
 def test_what_can_not_be_is_an_error_at_once(
-    tmp_path: Path, arguments: tuple[str, ...], said: bytes
+    tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     verb, *rest = arguments
-    done = smc(verb, suite_file(tmp_path), "--results", tmp_path / "r", *rest)
-    assert done.returncode == 1
-    assert done.stderr.startswith(b"error: ")
-    assert said in done.stderr
-    assert b"\x1b" not in done.stderr + done.stdout
+    code, text = called(verb, suite_file(tmp_path), "--results", tmp_path / "r", *rest)
+    assert code == 1
+    assert text.startswith("error: ")
+    assert said in text
+    assert "\x1b" not in text
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     suite = suite_file(tmp_path)
-    done = smc("plot", suite, "--results", tmp_path / "r")
-    assert done.returncode == 1
-    assert b"nothing to draw" in done.stderr
-    done = smc("report", suite, "--results", tmp_path / "r")
-    assert done.returncode == 0
+    code, text = called("plot", suite, "--results", tmp_path / "r")
+    assert code == 1
+    assert "nothing to draw" in text
+    assert called("report", suite, "--results", tmp_path / "r")[0] == 0
     assert {path.suffix for path in reports(tmp_path).iterdir()} == {".md", ".tex", ".csv"}
 
 
 def test_a_plan_draws_every_task(tmp_path: Path) -> None:
-    done = smc("plan", suite_file(tmp_path, tasks="sst2, mrpc"), "--draw")
-    text = done.stdout.decode()
+    _, text = called("plan", suite_file(tmp_path, tasks="sst2, mrpc"), "--draw")
     for task in ("sst2", "mrpc"):
         for arm in ("good", "bad", "dense"):
             assert f"\n{task}, {arm}, target" in text
@@ -142,6 +157,32 @@ def test_logs_command_no_terminal(tmp_path: Path) -> None:
     cell = plan.entries[0].cell
     log = Store(tmp_path / "r").folder(cell.folder).path / "worker.log"
     log.write_bytes(b"\x1b]0;pwned\x07 \xff done\n")
-    done = smc("logs", cell.id, "--results", tmp_path / "r")
-    assert rb"\x1b]0;pwned\x07" in done.stdout
-    assert not {b"\x1b", b"\x07"} & {bytes([byte]) for byte in done.stdout}
+    _, text = called("logs", cell.id, "--results", tmp_path / "r")
+    assert r"\x1b]0;pwned\x07" in text
+    assert not set("\x1b\x07") & set(text)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a font"), OSError(28, "disk full"), KeyboardInterrupt]
+)
+def test_no_report_costs_a_run_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+) -> None:  # fmt: skip
+    session = Mock()
+    monkeypatch.setattr(run, "write_report", Mock(side_effect=error))
+    run._report(session, None)
+    assert "not written: report: " in capsys.readouterr().err
+
+
+def test_cells_that_were_cut_short_are_counted(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, seeds="1")
+    pins = SourcePins(Roots.from_environment(None, None), Lock.load(tmp_path / "l"), network=False)
+    plan, store = expand(load_suite(suite), pins, limit=7), Store(tmp_path / "r")
+    for entry in plan.entries[:2]:
+        write_cell(store, entry, [1.0, 0.0])
+        path = store.folder(entry.cell.folder).path / "record.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"reportable": False}))
+    text = tables.markdown(Results.of(plan, store))
+    assert "2 of 3 cells were cut short by --limit 7: never reported." in text
+    assert "1 of 3 cells have no result yet" in text
