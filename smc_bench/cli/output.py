@@ -27,15 +27,15 @@ def emit(text: str, *, err: bool = False) -> None:
         OSError: It can't be written for another reason than that nobody reads it (a full disk).
     """
     stream = sys.stderr if err else sys.stdout
-    if stream is None:
+    if stream is None or stream.closed:
         return
     try:
         stream.write(_encodable(text, stream))
         stream.flush()
     except OSError as error:
+        _silence(stream)
         if error.errno not in (errno.EPIPE, errno.EBADF, errno.ESHUTDOWN):
             raise
-        _silence(stream)
 
 
 def ready() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from smc_bench.names import alike, label_problem, path_problem, prose_problem, twins
 from smc_bench.suite.schema import Profile, Suite, Task
-from smc_bench.suite.yaml_file import KeyPath, YamlFile
+from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest
 
 DENSE_ARM = "dense"
 """What the dense cells are called among the arms; no arm may have this name."""
@@ -34,6 +34,10 @@ def check_names(file: YamlFile, suite: Suite, built_in: str) -> None:
         _fail(file, (*at, "note"), prose_problem(profile.note or ""))
         _check_section(file, profile, at)
     _no_twins(file, ("profiles",), (built_in, *suite.profiles))
+    known = sorted({built_in, *suite.profiles})
+    if suite.default_profile not in known:
+        message = f"there is no profile {suite.default_profile!r}"
+        file.fail(("default_profile",), f"{message}{nearest(suite.default_profile, known)}")
 
 
 def _check_section(file: YamlFile, section: Suite | Profile, at: KeyPath) -> None:

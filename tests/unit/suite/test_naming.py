@@ -84,6 +84,11 @@ class NoPins:
         ("  laptop:", "  /tmp/out:", ":12: profiles./tmp/out: becomes a file or folder"),
         ("  laptop:", "  Paper:", ":12: profiles.Paper: can't be told from 'paper'"),
         ("  laptop:", "  con:", ":12: profiles.con: becomes a file or folder: Windows"),
+        (
+            "title:",
+            "default_profile: lapto\ntitle:",
+            ":2: default_profile: there is no profile 'lapto'; did you mean 'laptop'?",
+        ),
         ("title: Made up", r'title: "a\e[31m"', ":2: title: holds a control character"),
         ("name: made_up", "name: " + "x" * 101, ":1: name: is too long"),
         ("baseline: guidelines", "baseline: nope", ":7: baseline: unknown recipe 'nope'"),
