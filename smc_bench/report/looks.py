@@ -97,7 +97,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     found: dict[tuple[bool, str], Artist] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault((isinstance(handle, Line2D), label.removeprefix(_SHOW)), handle)
+            found.setdefault((isinstance(handle, Line2D), named(label)), handle)
     if not found:
         return
     # Arms first, then the lines they are read against.
@@ -124,6 +124,11 @@ _SHOW = "\u2060"  # word joiner: no name holds it
 def label(name: str) -> str:
     """The label of something drawn. Matplotlib leaves out what begins with an underscore."""
     return f"{_SHOW}{name}" if name.startswith("_") else name
+
+
+def named(label: str) -> str:
+    """The name that :func:`label` made a label of."""
+    return label.removeprefix(_SHOW)
 
 
 def saving(draw: Callable[[], Figure], style: Any = STYLE, **how: Any) -> Make:

@@ -18,8 +18,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from smc_bench.report.escape import to_csv
-from smc_bench.report.looks import PLAIN, label, saving, styles
-from smc_bench.report.outputs import Make, text, write_all
+from smc_bench.report.looks import PLAIN, label, named, saving, styles
+from smc_bench.report.outputs import Make, write_all
+from smc_bench.report.outputs import text as write_text
 
 POINTS = 600
 """Steps that a curve is drawn from, besides the steps around each pruning event."""
@@ -70,12 +71,13 @@ def makers(plan: Plan) -> dict[str, Make]:
     data = curves(plan)
     save = saving(lambda: figure_of(data, plan.loaded.suite.title), PLAIN, dpi=200)
     return {
-        "schedules.csv": lambda path: text(path, to_csv(data)),
+        "schedules.csv": lambda path: write_text(path, to_csv(data)),
         "schedules.png": save,
         "schedules.pdf": save,
     }
 
 
+@mpl.rc_context(PLAIN)
 def figure_of(data: pd.DataFrame, title: str) -> Figure:
     """A column a target, sparsity above, rate below."""
     panels = list(dict.fromkeys(zip(data["task"], data["target"], strict=True)))
@@ -94,7 +96,8 @@ def figure_of(data: pd.DataFrame, title: str) -> Figure:
         axes[1][column].set_xlabel("epoch")
     axes[0][0].set_ylabel("sparsity of the scope (%)")
     axes[1][0].set_ylabel("learning rate")
-    axes[0][-1].legend(frameon=False, fontsize=7)
+    for text in axes[0][-1].legend(frameon=False, fontsize=7).get_texts():
+        text.set_text(named(text.get_text()))
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=10)

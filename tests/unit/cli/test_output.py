@@ -186,3 +186,15 @@ def test_cells_that_were_cut_short_are_counted(tmp_path: Path) -> None:
     text = tables.markdown(Results.of(plan, store))
     assert "2 of 3 cells were cut short by --limit 7: never reported." in text
     assert "1 of 3 cells have no result yet" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("x\x1b[31m",), ("plan", "--\x1b[31m"), ("plan", "s.yaml", "--jobs", "\x1b[31m"),
+     ("check", "no\x1b[31m.yaml"), ("logs", "\x1b[31m"), ("export", "\x1b[31m")],
+)  # fmt: skip
+def test_errors_that_repeat_what_was_typed_command_no_terminal(arguments: tuple[str, ...]) -> None:
+    code, text = called(*arguments)
+    assert code in (1, 2)
+    assert r"\x1b[31m" in text
+    assert "\x1b" not in text
