@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import say
+from smc_bench.cli.output import echo
 from smc_bench.store.clean import leftovers, remove, room
 from smc_bench.store.store import Store
 
@@ -42,7 +43,7 @@ def command(results: Path, dry_run: bool, older_than: float | None) -> None:
     gone = found if dry_run else remove(found)
     for item in gone:
         where = item.path.relative_to(results)
-        click.echo(f"{_mebibytes(sizes[item.path]):>12}  {where}  ({item.why})")
+        echo(f"{_mebibytes(sizes[item.path]):>12}  {where}  ({item.why})")
     if len(gone) < len(found):
         say(f"{len(found) - len(gone)} left alone: their cells were taken up meanwhile")
         total = sum(sizes[item.path] for item in gone)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any, NoReturn
 
 import click
 
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.pins import SourcePins
 from smc_bench.errors import SmcBenchError
+from smc_bench.names import visible
 from smc_bench.plugins import load_plugins
-from smc_bench.sources import Lock, Roots
+from smc_bench.sources import Lock, Roots, mirror
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import LoadedSuite, load_suite
@@ -51,6 +54,7 @@ class Session:
 
         With ``measure`` an automatic precision is chosen, once for the results folder.
         """
+        mirror.check_root(self.roots.data)
         pins = SourcePins(self.roots, self.lock(), network=network, measure=measure)
         return expand(self.load(), pins, limit)
 
@@ -119,32 +123,45 @@ def json_option(function: Command) -> Command:
 
 def print_json(content: Any) -> None:
     """JSON on standard output."""
-    click.echo(json.dumps(content, indent=1))
+    echo(json.dumps(content, indent=1))
 
 
 def say(text: str) -> None:
     """A message on standard error."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 class Group(click.Group):
     """Turns the project's errors into one line and exit code 1."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the options of the group itself."""
+        with _plain_usage_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
         try:
-            return super().invoke(ctx)
+            with _plain_usage_errors():
+                return super().invoke(ctx)
         except SmcBenchError as error:
             fail(str(error))
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}")
 
 
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Spell out control characters in click's own messages, which repeat what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = visible(error.message)  # declared final
+        raise
+
+
 def fail(message: str) -> NoReturn:
-    """Print an error and leave with code 1."""
-    click.echo(f"error: {message}", err=True)
+    """Print an error and leave with code 1; its further lines can't be taken for others."""
+    echo("error: " + message.replace("\n", "\n  "), err=True)
     sys.exit(1)

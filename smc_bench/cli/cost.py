@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from smc_bench.cli.common import json_option, print_json
+from smc_bench.cli.output import echo
 from smc_bench.errors import SuiteError
+from smc_bench.report.escape import markdown
 from smc_bench.suite.yaml_file import nearest
 from smc_bench.tasks.specs import SPECS
 
@@ -46,14 +48,14 @@ def command(
     if as_json:
         print_json(content)
         return
-    click.echo("# What each component costs\n")
+    echo("# What each component costs\n")
     for row in content:
-        click.echo(_markdown(row))
-    click.echo("- FLOPs are matrix products of one sequence, a multiply-add counted as two.")
-    click.echo("- Prunable: weights that a scope with this component may prune.")
-    click.echo("- Pruning saves FLOPs only where there are any: a look-up costs none.")
+        echo(_markdown(row))
+    echo("- FLOPs are matrix products of one sequence, a multiply-add counted as two.")
+    echo("- Prunable: weights that a scope with this component may prune.")
+    echo("- Pruning saves FLOPs only where there are any: a look-up costs none.")
     if timed:
-        click.echo(f"- Time: median of {repeats} batches of {batch} on {device}, random weights.")
+        echo(f"- Time: median of {repeats} batches of {batch} on {device}, random weights.")
 
 
 def _row(
@@ -80,7 +82,7 @@ def _markdown(row: dict[str, Any]) -> str:
     columns = ["component", "parameters", "%", "prunable", "GFLOPs", "%"]
     columns += ["ms", "%"] if timed else []
     lines = [
-        f"**{row['model']}**, head of {row['task']}, {row['length']} tokens\n",
+        f"**{markdown(row['model'])}**, head of {row['task']}, {row['length']} tokens\n",
         f"| {' | '.join(columns)} |",
         "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",
     ]

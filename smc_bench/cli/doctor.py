@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.doctor import Finding, check_files, check_gpus, check_node, check_slurm
 from smc_bench.dispatch.offline import missing
 from smc_bench.sources import Roots
@@ -51,7 +52,7 @@ def command(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{finding.verdict:4s}  {finding.check}: {finding.text}")
+            echo(f"{finding.verdict:4s}  {finding.check}: {finding.text}")
     sys.exit(1 if any(finding.verdict == "bad" for finding in findings) else 0)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import include_option, say
+from smc_bench.cli.output import echo
 from smc_bench.plugins import load_plugins
 from smc_bench.store.store import Store
 
@@ -40,4 +41,4 @@ def command(
     record = found.record() if found else None
     if record is not None and not record.reportable:
         say("not reportable: training was cut short by --limit; the card says so")
-    click.echo(folder)
+    echo(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import include_option, json_option, print_json
+from smc_bench.cli.output import echo
 from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.plugins import load_plugins
 from smc_bench.suite.claims import FILE as CLAIMS
@@ -31,7 +32,7 @@ def command(as_json: bool, include: tuple[Path, ...]) -> None:
         print_json(content)
         return
     for kind, names in content.items():
-        click.echo(f"{kind}:")
+        echo(f"{kind}:")
         for name in names:
             text = f"  {names[name]}" if isinstance(names, dict) else ""
-            click.echo(f"  {name:20s}{text}".rstrip())
+            echo(f"  {name:20s}{text}".rstrip())

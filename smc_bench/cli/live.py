@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from smc_bench.cli.output import echo, emit
 from smc_bench.dispatch.forecast import Forecast
 from smc_bench.dispatch.local import LocalPool
+from smc_bench.names import visible
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
 
@@ -74,13 +76,13 @@ class Live:
 
     def _print(self, text: str) -> None:
         if sys.stderr.isatty():
-            sys.stderr.write("\r" + text[:220].ljust(self.width))
-            self.width = min(220, len(text))
+            shown = visible(text, keep="")[:220]
+            emit("\r" + shown.ljust(self.width), err=True)
+            self.width = len(shown)
         else:
-            sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+            echo(text, err=True)
 
     def close(self) -> None:
         """End the renewing line."""
         if sys.stderr.isatty() and self.width:
-            sys.stderr.write("\n")
+            emit("\n", err=True)

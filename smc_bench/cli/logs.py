@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import fail
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.slurm.jobs import JobsFile
 from smc_bench.store.store import Store
 
@@ -22,22 +23,22 @@ def command(cell_id: str, results: Path) -> None:
     if folder is None:
         fail(f"no cell below {results / 'cells'} has an id that starts with {cell_id!r} alone")
     log = folder.path / "worker.log"
-    click.echo(f"{folder.path}: {folder.state()}")
+    echo(f"{folder.path}: {folder.state()}")
     if log.exists():
-        click.echo(log.read_text(encoding="utf-8", errors="replace").rstrip())
+        echo(log.read_text(encoding="utf-8", errors="replace").rstrip())
     _slurm(results, folder.path.name.rsplit("-", 1)[-1])
     failure = folder.failure()
     if failure is not None:
-        click.echo(f"{failure.type} at {failure.time}: {failure.message}")
+        echo(f"{failure.type} at {failure.time}: {failure.message}")
 
 
 def _slurm(results: Path, key: str) -> None:
     jobs = JobsFile(results).of_cells({key}).get(key, [])
     if not jobs:
         return
-    click.echo(f"SLURM jobs: {', '.join(f'{job.job} ({job.submitted})' for job in jobs)}")
+    echo(f"SLURM jobs: {', '.join(f'{job.job} ({job.submitted})' for job in jobs)}")
     for ending in ("out", "err"):
         log = jobs[-1].log(results, ending)
         if log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            click.echo("\n".join([f"end of {log}:", *lines[-_TAIL:]]))
+            echo("\n".join([f"end of {log}:", *lines[-_TAIL:]]))

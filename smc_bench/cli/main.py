@@ -8,6 +8,7 @@ import click
 
 from smc_bench import __version__
 from smc_bench.cli.common import Group
+from smc_bench.cli.output import ready
 
 VERBS = {
     "list": "smc_bench.cli.list_names:command",
@@ -55,4 +56,5 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point; every option also as an SMC_BENCH_... variable."""
+    ready()
     cli(auto_envvar_prefix="SMC_BENCH")

@@ -7,10 +7,13 @@ from typing import Any
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.capacity import Machine, share, this_machine
 from smc_bench.dispatch.forecast import order_by, predictor, seconds_for
 from smc_bench.dispatch.launch import visible_gpus
 from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.suite.cell import TaskSettings
+from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.labels import labels
@@ -25,6 +28,7 @@ from smc_bench.suite.predict import Predicted, Predictor
 @click.option("--draw", is_flag=True, help="Show sparsity and learning rate over time.")
 def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> None:
     """Show the cells of a suite: what is done, what is left, how long each trains."""
+    claims_about(session.suite)
     plan = session.plan()
     machine = this_machine(jobs, visible_gpus())
     predicts = predictor(session.store, plan.cells, gpu=machine.gpus)
@@ -34,7 +38,7 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
         return
     width = max(len(str(row["arm"])) for row in rows)
     for row in rows:
-        click.echo(
+        echo(
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
             f"{_minutes(row)}{_hours(row['gpu_hours'])}{row['compare_at']}"
@@ -42,17 +46,15 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
     left = sum(
         int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
     )
-    click.echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
-    click.echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
+    echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
+    echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
     hours = total_gpu_hours(plan.cells.values())
     if hours is not None:
-        click.echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
+        echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
     if not all(cell.resolved for cell in plan.cells.values()):
-        click.echo(
-            "data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True
-        )
+        echo("data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True)
     if draw:
-        _draw(plan)
+        _draw(plan, labels(plan))
 
 
 def _rows(
@@ -116,22 +118,24 @@ def _hours(hours: float | None) -> str:
     return "" if hours is None else f"gpu_hours~{hours:<6.3g} "
 
 
-def _draw(plan: Plan) -> None:
-    seen: set[tuple[str, str, float]] = set()
-    called = labels(plan)
+def _draw(plan: Plan, called: dict[TaskSettings, str]) -> None:
+    seen: set[tuple[TaskSettings, str, float, str]] = set()
     for entry in plan.entries:
-        task = called[entry.cell.task]
-        if (task, entry.arm, entry.target) in seen:
+        key = (entry.cell.task, entry.arm, entry.target, entry.compare_at)
+        if key in seen:
             continue
-        seen.add((task, entry.arm, entry.target))
+        seen.add(key)
         timeline = timeline_of(entry.cell)
         points = [int(i * max(0, timeline.total_steps - 1) / 59) for i in range(60)]
         rates = [learning_rate(entry.cell.recipe, timeline, step) for step in points]
         levels = [timeline.sparsity_at(step) for step in points]
-        where = f"{task}, {entry.arm}" if len(called) > 1 else entry.arm
-        click.echo(f"\n{where}, target {entry.target:g}, {timeline.total_steps} steps")
-        click.echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
-        click.echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
+        at = f" {entry.compare_at}" if entry.compare_at else ""
+        echo(
+            f"\n{called[entry.cell.task]}, {entry.arm}, target {entry.target:g}{at}, "
+            f"{timeline.total_steps} steps"
+        )
+        echo(f"  lr       {_bars(rates, max(rates) or 1.0)}  peak {max(rates):.2g}")
+        echo(f"  sparsity {_bars(levels, 1.0)}  end {timeline.final_sparsity:.4g}")
 
 
 def _bars(values: list[float], top: float) -> str:

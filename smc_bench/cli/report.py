@@ -2,52 +2,92 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from smc_bench.cli.common import Session, json_option, say, suite_command
+from smc_bench.cli.common import Session, fail, json_option, say, suite_command
+from smc_bench.cli.output import echo
+from smc_bench.names import below
 from smc_bench.suite.expand import Plan
+from smc_bench.suite.metrics import check_metric
 
 if TYPE_CHECKING:
     from smc_bench.report.looks import Width
+    from smc_bench.report.outputs import Written
     from smc_bench.report.results import Results
 
 
 def folder_of(session: Session, plan: Plan) -> Path:
-    """Where a suite's tables and plots go."""
-    return session.store.root / "reports" / plan.loaded.suite.name / plan.loaded.profile
+    """Where a suite's tables and plots go: always below the results folder."""
+    return below(session.store.root / "reports", plan.loaded.suite.name, plan.loaded.profile)
 
 
-def write_report(session: Session, plan: Plan) -> None:
-    """Write tables, plots, verdicts and comparisons; print them and say where everything is."""
+def write_report(session: Session, plan: Plan) -> bool:
+    """Write tables, plots, verdicts and comparisons; then print them, and where everything is.
+
+    What can't be made is named at the end, and costs nothing of the rest.
+
+    Returns:
+        Whether all of it was written.
+    """
     from smc_bench.report import tables
+    from smc_bench.report.outputs import Written
     from smc_bench.report.results import Results
 
-    results = Results.of(plan, session.store)
-    click.echo(tables.markdown(results))
-    folder = folder_of(session, plan)
-    files = tables.write(results, folder) + _draw(session, results)
-    for name, text in (
-        ("verdicts.md", _verdicts(session, results)),
-        ("against.md", _against_reported(session, results, only_answers=True)),
-    ):
-        if text:
-            click.echo(text)
-            files.append(folder / name)
-            files[-1].write_text(text, encoding="utf-8")
-    say(f"written to {folder}: {', '.join(path.name for path in files)}")
+    results, folder = Results.of(plan, session.store), folder_of(session, plan)
+    written, shown = Written(), list[str]()
+    written.files(folder, tables.makers(results))
+    written.attempt("the table shown here", lambda: shown.append(tables.markdown(results)))
+    written.attempt("plots", lambda: _draw(session, results, written))
+    texts: dict[str, Callable[[], str]] = {
+        "verdicts.md": lambda: _verdicts(session, results),
+        "against.md": lambda: _against_reported(session, results, only_answers=True),
+    }
+    for name, make in texts.items():
+        written.attempt(name, partial(_add_text, written, folder / name, make, shown))
+    for content in shown:
+        echo(content)
+    if written.paths:
+        say(f"written to {folder}: {', '.join(path.name for path in written.paths)}")
+    return not tell_failed(written)
+
+
+def _add_text(written: Written, path: Path, make: Callable[[], str], shown: list[str]) -> None:
+    from smc_bench.report.outputs import text
+
+    content = make()
+    if content:
+        shown.append(content)
+        written.files(path.parent, {path.name: lambda temporary: text(temporary, content)})
+
+
+def tell_failed(written: Written) -> bool:
+    """Say why files of a report are missing, if some are."""
+    for name, reason in written.failed.items():
+        say(f"not written: {name}: {reason}")
+    return bool(written.failed)
+
+
+def end(written: Written) -> None:
+    """Name the files on standard output; leave with code 1 if one is missing."""
+    for path in written.paths:
+        echo(path)
+    if tell_failed(written):
+        sys.exit(1)
 
 
 def _verdicts(session: Session, results: Results) -> str:
     """Verdicts on the claims about this suite; empty where there are none."""
     from smc_bench.report import verdict_text
     from smc_bench.report.verdicts import judge
-    from smc_bench.suite.claims import claims_beside, load_claims
+    from smc_bench.suite.claims import claims_about
 
-    path = claims_beside(session.suite)
-    verdicts = judge(load_claims(path), results) if path else []
+    verdicts = judge(claims_about(session.suite), results)
     return verdict_text.markdown(results, verdicts) if verdicts else ""
 
 
@@ -64,13 +104,16 @@ def table(
     from smc_bench.report import tables
     from smc_bench.report.results import Results
 
-    results = Results.of(session.plan(), session.store, metric)
+    plan = session.plan()
+    if metric is not None:
+        check_metric(plan, metric)
+    results = Results.of(plan, session.store, metric)
     if as_json:
-        click.echo(results.data.to_json(orient="records", indent=1))
+        echo(results.data.to_json(orient="records", indent=1))
     else:
-        click.echo(tables.markdown(results, recovery=recovery))
+        echo(tables.markdown(results, recovery=recovery))
         if against:
-            click.echo(_against_reported(session, results))
+            echo(_against_reported(session, results))
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -95,26 +138,46 @@ def _against_reported(session: Session, results: Results, *, only_answers: bool 
 )
 def plot(session: Session, columns: Width) -> None:
     """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
+    from smc_bench.report.outputs import Written
     from smc_bench.report.results import Results
 
-    plan = session.plan()
-    for path in _draw(session, Results.of(plan, session.store), columns):
-        click.echo(path)
+    results = Results.of(session.plan(), session.store)
+    if not _anything(results):
+        fail(f"{session.suite}: nothing to draw: no cell of it has a result yet")
+    written = Written()
+    _draw(session, results, written, columns)
+    end(written)
 
 
-def _draw(session: Session, results: Results, columns: Width = "two") -> list[Path]:
+def _draw(session: Session, results: Results, written: Written, columns: Width = "two") -> None:
+    """Draw what there is; published numbers that can't be read cost only themselves."""
+    if not _anything(results):
+        say("nothing to draw: no cell has a result yet")
+        return
     from smc_bench.report import plots
-    from smc_bench.report.curves import published_curves
+    from smc_bench.report.curves import Curve, published_curves
     from smc_bench.report.methods import read_methods
     from smc_bench.report.reported import read_reported, reported_folders
 
-    folders = reported_folders(session.store.root)
-    curves = published_curves(results.plan, read_reported(*folders), read_methods(folders))
-    return plots.draw(results, folder_of(session, results.plan), columns=columns, curves=curves)
+    curves: list[Curve] = []
+
+    def read() -> None:
+        folders = reported_folders(session.store.root)
+        reported, methods = read_reported(*folders), read_methods(folders)
+        curves.extend(published_curves(results.plan, reported, methods))
+
+    written.attempt("published curves", read)
+    makers = plots.makers(results, columns=columns, curves=curves)
+    written.files(folder_of(session, results.plan), makers)
+
+
+def _anything(results: Results) -> bool:
+    return bool(results.data["value"].notna().any())
 
 
 @click.command("report")
 @suite_command
 def report(session: Session) -> None:
     """Write tables and plots of what is finished."""
-    write_report(session, session.plan())
+    if not write_report(session, session.plan()):
+        sys.exit(1)

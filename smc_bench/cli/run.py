@@ -11,6 +11,7 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
+from smc_bench.cli.output import echo
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.capacity import Machine, this_machine
@@ -25,6 +26,7 @@ from smc_bench.errors import StoreError, SuiteError
 from smc_bench.store.clean import beginnings, remove
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import running_order, timeline_of
@@ -86,6 +88,7 @@ def command(
         raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
     loaded = session.load()
     _refuse_untuned(loaded)
+    claims_about(session.suite)
     gpus = visible_gpus()
     if slurm is None and not dry_run:
         session.store.check_writable()
@@ -97,7 +100,7 @@ def command(
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
         for cell in cells.values():
-            click.echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
+            echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
     execution = _with_trackers(loaded.suite.execution, track)
     if slurm is None and not gpus:
@@ -106,7 +109,7 @@ def command(
         _refuse_unmeasured_precision(cells)
         code = run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force)
         if slurm.wait and report:
-            write_report(session, session.plan(limit=limit))
+            _report(session, limit)
         sys.exit(code)
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
@@ -121,14 +124,34 @@ def command(
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()
-    result = forecast.result(whole=not outcome.interrupted)
+    with suppress(OSError, StoreError):  # what it says of itself is not worth the report
+        _keep_forecast(session, loaded, forecast, whole=not outcome.interrupted)
+    _end_sharing(session, cells, spared)
+    if report:
+        _report(session, limit)
+    sys.exit(_summary(outcome, cells))
+
+
+def _keep_forecast(
+    session: Session, loaded: LoadedSuite, forecast: Forecast, *, whole: bool
+) -> None:
+    result = forecast.result(whole=whole)
     if result is not None:
         keep(session.store.root, {"suite": loaded.suite.name, "profile": loaded.profile, **result})
         say(in_words(result))
-    _end_sharing(session, cells, spared)
-    if report:
-        write_report(session, session.plan(limit=limit))
-    sys.exit(_summary(outcome, cells))
+
+
+def _report(session: Session, limit: int | None) -> None:
+    """Write the report; that it can't be costs neither the summary nor the exit code."""
+    try:
+        complete = write_report(session, session.plan(limit=limit))
+    except (Exception, KeyboardInterrupt) as error:
+        from smc_bench.report.outputs import in_words as error_in_words
+
+        say(f"not written: report: {error_in_words(error)}")
+        complete = False
+    if not complete:
+        say("the cells are not affected; smc-bench report tries again")
 
 
 def _end_sharing(session: Session, cells: dict[str, Cell], spared: dict[str, int]) -> None:
@@ -140,7 +163,9 @@ def _end_sharing(session: Session, cells: dict[str, Cell], spared: dict[str, int
         finished = [record for record in records if record is not None]
         steps = sum(record.prefix_steps for record in finished)
         total = sum(record.total_steps for record in finished)
-        say(f"common beginnings: {steps} of {total} steps of the cells that share one were spared")
+        if total:  # after an early stop there is nothing to say
+            words = f"{steps} of {total} steps of the cells that share one were spared"
+            say(f"common beginnings: {words}")
         if len(finished) == len(spared):
             remove(beginnings(session.store))
 
@@ -203,13 +228,13 @@ def _refuse_paper_without_gpu(
     hint = (
         f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
     )
+    named = click.get_current_context().params.get("profile") == "paper"
+    insist = "; name it with --profile paper to run it here all the same"
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here "
-        "all the same"
+        f"{plan.loaded.suite.model}{cost}{hint}{'' if named else insist}"
     )
-    context = click.get_current_context()
-    if context.params.get("profile") != "paper":
+    if not named:
         sys.exit(2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, suite_command
-from smc_bench.cli.report import folder_of
+from smc_bench.cli.report import end, folder_of
 
 
 @click.command("schedules")
@@ -13,7 +13,9 @@ from smc_bench.cli.report import folder_of
 def command(session: Session) -> None:
     """Draw sparsity and learning rate over training of each arm."""
     from smc_bench.report import schedules
+    from smc_bench.report.outputs import Written
 
     plan = session.plan()
-    for path in schedules.draw(plan, folder_of(session, plan)):
-        click.echo(path)
+    written = Written()
+    written.files(folder_of(session, plan), schedules.makers(plan))
+    end(written)

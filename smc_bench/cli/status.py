@@ -9,6 +9,7 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, say, suite_command
 from smc_bench.cli.live import describe
+from smc_bench.cli.output import echo
 from smc_bench.dispatch.slurm.states import Observation, observe
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
@@ -42,11 +43,11 @@ def _show(session: Session, plan: Plan, seen: Observation) -> None:
         what = cell.slug
         if state.word == "running":
             what = describe(cell, session.store.folder(cell.folder))
-        click.echo(f"{key}  {state.word:11s}  {what}" + (f": {state.why}" if state.why else ""))
+        echo(f"{key}  {state.word:11s}  {what}" + (f": {state.why}" if state.why else ""))
     counts = Counter(state.word for state in seen.states.values())
-    click.echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
+    echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
     if seen.jobs:
-        click.echo(_hours(session, plan, seen))
+        echo(_hours(session, plan, seen))
     for problem in seen.problems:
         say(f"SLURM could not be asked: {problem}")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
-from smc_bench.cli.report import folder_of
+from smc_bench.cli.output import echo
+from smc_bench.cli.report import end, folder_of
 from smc_bench.errors import SuiteError
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.tasks.specs import SPECS
@@ -31,6 +32,7 @@ def command(session: Session, temperatures: tuple[float, ...], rows: int) -> Non
     """Draw what temperature does to the teacher's distributions (no training)."""
     from smc_bench.dispatch.teacher import teacher_logits
     from smc_bench.report import temperatures as report
+    from smc_bench.report.outputs import Written
     from smc_bench.suite.labels import labels
 
     plan = session.plan()
@@ -40,6 +42,7 @@ def command(session: Session, temperatures: tuple[float, ...], rows: int) -> Non
     called = labels(plan)
     # The teacher's seed comes first.
     teachers = {e.cell.task: e.cell for e in reversed(plan.entries) if e.arm == DENSE_ARM}
+    written = Written()
     for task, cell in teachers.items():
         if SPECS[task.name].family == "regression":
             say(f"{called[task]}: one output has no distribution to soften; left out")
@@ -47,9 +50,9 @@ def command(session: Session, temperatures: tuple[float, ...], rows: int) -> Non
         found = report.Softened(
             called[task], teacher_logits(cell, session.store, session.roots, rows)
         )
-        click.echo(found.markdown(levels))
-        for path in found.draw(levels, folder_of(session, plan)):
-            click.echo(path)
+        echo(found.markdown(levels))
+        written.files(folder_of(session, plan), found.makers(levels))
+    end(written)
 
 
 def _of_arms(plan: Plan) -> set[float]:

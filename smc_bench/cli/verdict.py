@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.errors import SuiteError
-from smc_bench.suite.claims import claims_beside, load_claims
+from smc_bench.suite.claims import claims_about, claims_beside
 
 
 @click.command("verdict")
@@ -25,13 +26,12 @@ def command(session: Session, as_json: bool, claims: Path | None) -> None:
     from smc_bench.report.results import Results
     from smc_bench.report.verdicts import judge
 
-    path = claims or claims_beside(session.suite)
-    if path is None:
+    if claims is None and claims_beside(session.suite) is None:
         raise SuiteError(f"{session.suite}: there is no claims.yaml; name one with --claims")
-    known = load_claims(path)
+    known = claims_about(session.suite, claims)
     results = Results.of(session.plan(), session.store)
     verdicts = judge(known, results)
     if as_json:
         print_json(verdict_text.as_json(verdicts))
     else:
-        click.echo(verdict_text.markdown(results, verdicts))
+        echo(verdict_text.markdown(results, verdicts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, fail, suite_command
+from smc_bench.cli.output import echo
 from smc_bench.store.files import read_json
 from smc_bench.suite.cell import Cell, difference
 
@@ -19,9 +20,9 @@ def command(session: Session, cell_id: str) -> None:
         fail(f"{len(cells)} cells of {session.suite} have an id that starts with {cell_id!r}")
     cell = cells[0]
     folder = session.store.folder(cell.folder)
-    click.echo(f"{cell.id} {cell.slug}: {folder.state()}")
+    echo(f"{cell.id} {cell.slug}: {folder.state()}")
     if folder.state() == "done":
-        click.echo(f"reused: {folder.path} has a record with the same identity")
+        echo(f"reused: {folder.path} has a record with the same identity")
         return
     stored = [
         Cell.model_validate(read_json(path))
@@ -31,8 +32,8 @@ def command(session: Session, cell_id: str) -> None:
         (len(difference(cell, other)), other.id, other) for other in stored if other.id != cell.id
     )
     if not near:
-        click.echo("nothing of this task is stored yet: it will run")
+        echo("nothing of this task is stored yet: it will run")
         return
-    click.echo(f"nearest stored cell: {near[0][1]}; it differs in")
+    echo(f"nearest stored cell: {near[0][1]}; it differs in")
     for key, (ours, theirs) in difference(cell, near[0][2]).items():
-        click.echo(f"  {key}: {ours!r} here, {theirs!r} there")
+        echo(f"  {key}: {ours!r} here, {theirs!r} there")

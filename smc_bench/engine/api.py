@@ -159,16 +159,11 @@ class _CellRun:
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
             trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
-<<<<<<< HEAD
             named = HELD_BACK if self.cell.task.held_back else split
             rows[named] = len(eval_rows)
-            splits[named] = SplitScores(list(scores.predictions), list(scores.correct))
-=======
-            rows[split] = len(eval_rows)
-            splits[split] = SplitScores(
+            splits[named] = SplitScores(
                 list(scores.predictions), list(scores.correct), list(scores.gold)
             )
->>>>>>> e2e68e85c9c8f0952411d59eddb2af9f97a412b2
         return CellOutcome(
             metrics=metrics,
             trivial=trivial,

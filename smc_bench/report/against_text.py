@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from smc_bench.report.against import Answer
+from smc_bench.report.escape import markdown as escaped
+from smc_bench.report.escape import markdown_line
 from smc_bench.report.reported import Number
 from smc_bench.report.results import Results
 from smc_bench.report.tables import AT
@@ -24,9 +26,10 @@ def markdown(results: Results, answers: Sequence[Answer]) -> str:
         rows = [_row(results, answer, notes) for answer in answers]
         table = pd.DataFrame(rows, columns=_COLUMNS)
         lines += [table.to_markdown(index=False, disable_numparse=True), ""]
-    lines += [f"- [{number}] {reason}." for reason, number in notes.items()]
+    lines += [f"- [{number}] {escaped(reason)}." for reason, number in notes.items()]
     for (task, arm), levels in _alone(results, answers).items():
-        lines.append(f"- {task}: no published number is known for {arm} at {', '.join(levels)}.")
+        text = f"{task}: no published number is known for {arm} at {', '.join(levels)}."
+        lines.append(f"- {markdown_line(text)}")
     return "\n".join(lines) + "\n"
 
 
@@ -39,12 +42,12 @@ def _row(results: Results, answer: Answer, notes: dict[str, int]) -> list[str]:
     entry = answer.entry
     at = AT[entry.compare_at].split(" (")[0]
     return [
-        results.labels[entry.cell.task],
-        f"{entry.arm} ({at})" if at else entry.arm,
+        escaped(results.labels[entry.cell.task]),
+        escaped(f"{entry.arm} ({at})" if at else entry.arm),
         f"{entry.target:.4g}",
         f"{answer.ours.mean:.2f}",
         "" if answer.theirs is None else _number(answer.theirs),
-        f"{answer.method.method} ({answer.method.paper})",
+        escaped(f"{answer.method.method} ({answer.method.paper})"),
         _outcome(answer, notes),
     ]
 
@@ -52,7 +55,7 @@ def _row(results: Results, answer: Answer, notes: dict[str, int]) -> list[str]:
 def _outcome(answer: Answer, notes: dict[str, int]) -> str:
     if _reason(answer):
         return f"**{answer.word}** [{notes[answer.detail]}]"
-    return f"**{answer.word}**{' ' if answer.word == 'off' else ': '}{answer.detail}"
+    return f"**{answer.word}**{' ' if answer.word == 'off' else ': '}{escaped(answer.detail)}"
 
 
 def _number(number: Number) -> str:

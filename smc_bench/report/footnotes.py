@@ -32,7 +32,8 @@ SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad
 def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
     data = results.data
-    found = _of_plan(results.plan) + _pending(data) + mixing(data) + _missed(data)
+    found = _of_plan(results.plan) + _pending(data) + _cut_short(results)
+    found += mixing(data) + _missed(data)
     return found + _one_seed(results) + doubts(results)
 
 
@@ -81,6 +82,17 @@ def _pending(data: pd.DataFrame) -> list[str]:
     if not pending:
         return []
     return [f"{pending} of {len(data)} cells have no result yet (shown as -, or n of N seeds)."]
+
+
+def _cut_short(results: Results) -> list[str]:
+    """Cells that ran under ``--limit``, which have records but never a result."""
+    limits = {e.cell.id: e.cell.limit for e in results.plan.entries if e.cell.limit is not None}
+    data = results.data
+    done = int((data["cell"].isin(limits) & (data["state"] == "done") & data["value"].isna()).sum())
+    if not done:
+        return []
+    steps = max(limits.values())
+    return [f"{done} of {len(data)} cells were cut short by --limit {steps}: never reported."]
 
 
 def mixing(data: pd.DataFrame) -> list[str]:

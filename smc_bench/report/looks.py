@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import cycle
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from smc_bench.report.outputs import Make
 
 Width = Literal["one", "two"]
 
@@ -41,6 +47,9 @@ FIXED = {
     "smc-same-steps": 4,
 }
 
+# Names are text, not formulas; and no TeX, whatever the user's own settings are.
+PLAIN: Any = {"text.parse_math": False, "text.usetex": False}
+
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -55,7 +64,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "pdf.fonttype": 42,  # TrueType: text stays text, as publishers ask
     "savefig.dpi": 200,
-}
+} | PLAIN
 
 # Inches of a legend's row, letter (7 points high, about half as wide) and handle.
 _ROW, _LETTER, _HANDLE = 0.16, 0.055, 0.6
@@ -84,25 +93,59 @@ def styles(arms: Sequence[str]) -> dict[str, Look]:
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend below all panels; the figure grows by its height."""
-    found: dict[str, Artist] = {}
+    # A line and an arm (with its intervals) of one name are two things.
+    found: dict[tuple[bool, str], Artist] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+            found.setdefault((isinstance(handle, Line2D), named(label)), handle)
     if not found:
         return
-    # Arms (with their intervals) first, then the lines they are read against.
-    labels = sorted(found, key=lambda label: isinstance(found[label], Line2D))
+    # Arms first, then the lines they are read against.
+    keys = sorted(found, key=lambda key: key[0])
+    labels = [label for _, label in keys]
     width, height = figure.get_size_inches()
     columns = fitting([_LETTER * len(label) + _HANDLE for label in labels], width)
     figure.set_size_inches(width, height + _ROW * math.ceil(len(labels) / columns))
-    figure.legend(
-        [found[label] for label in labels],
-        labels,
+    below = figure.legend(
+        [found[key] for key in keys],
+        [str(number) for number in range(len(labels))],
         loc="outside lower center",
         ncols=columns,
         handlelength=3.0,
         frameon=False,
     )
+    for text, label in zip(below.get_texts(), labels, strict=True):
+        text.set_text(label)
+
+
+_SHOW = "\u2060"  # word joiner: no name holds it
+
+
+def label(name: str) -> str:
+    """The label of something drawn. Matplotlib leaves out what begins with an underscore."""
+    return f"{_SHOW}{name}" if name.startswith("_") else name
+
+
+def named(label: str) -> str:
+    """The name that :func:`label` made a label of."""
+    return label.removeprefix(_SHOW)
+
+
+def saving(draw: Callable[[], Figure], style: Any = STYLE, **how: Any) -> Make:
+    """What writes a figure to a file: drawn when first needed, then kept for other formats."""
+    drawn = cache(draw)
+
+    def save(path: Path) -> None:
+        from matplotlib import pyplot as plt
+
+        with mpl.rc_context(style), warnings.catch_warnings():
+            # A sign that no font here has is drawn as a box: a report is no place for warnings.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure = drawn()
+            plt.close(figure)  # pyplot forgets it; it can still be saved
+            figure.savefig(path, **how)
+
+    return save
 
 
 def fitting(widths: Sequence[float], room: float) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
@@ -118,7 +119,8 @@ def _head(record: Record, cell: Cell, spec: TaskSpec, note: str | None) -> Itera
             f"> **Not a result.** Training was cut short after {cell.limit} steps (`--limit`): "
             "this model shows that the pipeline works and nothing else.\n"
         )
-    yield f"{_what(cell)} of {_model(cell)} on {spec.name} ({spec.source}), made by smc-bench.\n"
+    task = markdown(f"{spec.name} ({spec.source})")
+    yield f"{_what(cell)} of {_model(cell)} on {task}, made by smc-bench.\n"
     yield from _partial(cell, spec, note)
 
 
@@ -127,9 +129,9 @@ def _results_table(record: Record) -> Iterator[str]:
     yield "| metric | percent | best answer that ignores the input |\n| :--- | ---: | ---: |"
     for name, value in record.metrics.items():
         trivial = record.trivial.get(name)
-        yield f"| {name} | {value:.2f} | {'-' if trivial is None else f'{trivial:.2f}'} |"
+        yield f"| {markdown(name)} | {value:.2f} | {'-' if trivial is None else f'{trivial:.2f}'} |"
     rows = ", ".join(f"{count} of {split}" for split, count in record.rows.items())
-    yield f"\nRows used: {rows}. One seed: no spread over seeds is in these numbers.\n"
+    yield f"\nRows used: {markdown(rows)}. One seed: no spread over seeds is in these numbers.\n"
 
 
 def _use(spec: TaskSpec, onnx: str | None) -> Iterator[str]:
@@ -149,12 +151,13 @@ def _what(cell: Cell) -> str:
     if cell.recipe.sparsity_schedule is None:
         return "A dense fine-tuning"
     scope = ", ".join(cell.recipe.scope)
-    return f"A pruned fine-tuning ({cell.recipe.scorer}, scope {scope}, target {cell.sparsity:.4g})"
+    how = f"{cell.recipe.scorer}, scope {scope}, target {cell.sparsity:.4g}"
+    return f"A pruned fine-tuning ({markdown(how)})"
 
 
 def _model(cell: Cell) -> str:
     is_path = cell.model_pin.startswith("path:")
-    return f"`{PurePath(cell.model).name if is_path else cell.model}`"
+    return code(PurePath(cell.model).name if is_path else cell.model)
 
 
 def _partial(cell: Cell, spec: TaskSpec, note: str | None) -> Iterator[str]:
@@ -170,7 +173,7 @@ def _partial(cell: Cell, spec: TaskSpec, note: str | None) -> Iterator[str]:
     if rows is not None:
         found.append(f"Evaluated on at most {rows} rows of each split, the same for every seed.")
     if found:
-        yield "**Partial data.** " + " ".join(found) + "\n"
+        yield "**Partial data.** " + markdown(" ".join(found)) + "\n"
 
 
 def _sparsity(record: Record) -> Iterator[str]:
@@ -220,10 +223,10 @@ def _provenance(record: Record, cell: Cell) -> Iterator[str]:
     lines = {
         "Cell": f"`{cell.id}`, finished {record.finished}",
         "Code": f"smc-bench at commit `{origin.get('git_commit') or 'unknown'}`{dirty}",
-        "Packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
-        "Device": f"{record.device} ({origin.get('processor') or 'processor unknown'}), "
+        "Packages": markdown(", ".join(f"{name} {found}" for name, found in packages.items())),
+        "Device": f"{record.device} ({markdown(origin.get('processor') or 'processor unknown')}), "
         f"{record.threads} threads",
-        "Pins": ", ".join(f"{name} `{pin}`" for name, pin in pins.items()),
+        "Pins": ", ".join(f"{markdown(name)} {code(pin)}" for name, pin in pins.items()),
         "SHA-256 of model.safetensors": f"`{record.weights_sha256}`",
     }
     yield from (f"- {name}: {text}" for name, text in lines.items())

@@ -6,7 +6,7 @@ A hollow marker is one seed: its interval covers evaluation noise only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
+from smc_bench.report import looks
 from smc_bench.report.compare import Place
 from smc_bench.report.curves import Curve
 from smc_bench.report.looks import GREY, PUBLISHED, STYLE, WIDTHS, Look, Width, legend, styles
+from smc_bench.report.outputs import Make, write_all
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -60,21 +62,26 @@ def draw(
         columns: Width of the figure on a two-column page.
         curves: Published numbers to draw dashed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(STYLE):
-        figures = {"plot": scores_figure(results, columns, curves)}
-        effects = effects_figure(results, columns)
-        if effects is not None:
-            figures["effects"] = effects
-        paths = []
-        for name, figure in figures.items():
-            for suffix in ("png", "pdf"):
-                paths.append(folder / f"{name}.{suffix}")
-                figure.savefig(paths[-1])
-            plt.close(figure)
-    return paths
+    return write_all(folder, makers(results, columns=columns, curves=curves))
 
 
+def makers(
+    results: Results, *, columns: Width = "two", curves: Sequence[Curve] = ()
+) -> dict[str, Make]:
+    """What writes each file."""
+    figures: dict[str, Callable[[], Figure]] = {
+        "plot": lambda: scores_figure(results, columns, curves)
+    }
+    if len(results.plan.loaded.suite.arms) > 1:
+        figures["effects"] = lambda: effects_figure(results, columns)
+    found: dict[str, Make] = {}
+    for name, figure in figures.items():
+        save = looks.saving(figure)
+        found |= {f"{name}.png": save, f"{name}.pdf": save}
+    return found
+
+
+@mpl.rc_context(STYLE)
 def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()) -> Figure:
     """A panel for each task and way of comparing, a line for each arm, with 95 % intervals."""
     panels = _panels(results)
@@ -93,17 +100,16 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
                 markerfacecolor="white",
                 color=GREY,
                 linewidth=0.8,
-                label=curve.label,
+                label=looks.label(curve.label),
             )
     legend(figure, axes)
     return figure
 
 
-def effects_figure(results: Results, columns: Width) -> Figure | None:
+@mpl.rc_context(STYLE)
+def effects_figure(results: Results, columns: Width) -> Figure:
     """Paired differences of each arm to the suite's baseline arm, with 95 % intervals."""
     arms = results.plan.loaded.suite.arms
-    if len(arms) < 2:
-        return None
     base = next((arm for arm, patch in arms.items() if not patch), next(iter(arms)))
     panels = _panels(results)
     figure, axes = _grid(results, len(panels), columns)
@@ -164,7 +170,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
                 linestyle=look[arm].line,
                 capsize=0 if len(look) >= MANY else 2,
                 elinewidth=0.5 if len(look) >= MANY else 0.8,
-                label=arm,
+                label=looks.label(arm),
             )
             alone = line[line["n"] == 1]
             _hollow(axis, list(alone[x] + shift), list(alone["mean"]), look[arm])
@@ -242,7 +248,7 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
                 linestyle="none",
                 capsize=2,
                 elinewidth=0.9,
-                label=arm,
+                label=looks.label(arm),
             )
             if not comparison.decides:
                 _hollow(axis, [column + shift], [effect.value], look[arm])

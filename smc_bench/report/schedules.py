@@ -16,8 +16,12 @@ from smc_bench.suite.length import timeline_of
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from smc_bench.report.looks import styles
+from smc_bench.report.escape import to_csv
+from smc_bench.report.looks import PLAIN, label, named, saving, styles
+from smc_bench.report.outputs import Make, write_all
+from smc_bench.report.outputs import text as write_text
 
 POINTS = 600
 """Steps that a curve is drawn from, besides the steps around each pruning event."""
@@ -61,8 +65,24 @@ def _points(cell: Cell) -> list[dict[str, object]]:
 
 
 def draw(plan: Plan, folder: Path) -> list[Path]:
-    """Write schedules.csv, .png and .pdf: a column a target, sparsity above, rate below."""
+    """Write all of :func:`makers`; the first that can't be written is an error."""
+    return write_all(folder, makers(plan))
+
+
+def makers(plan: Plan) -> dict[str, Make]:
+    """What writes schedules.csv, .png and .pdf."""
     data = curves(plan)
+    save = saving(lambda: figure_of(data, plan.loaded.suite.title), PLAIN, dpi=200)
+    return {
+        "schedules.csv": lambda path: write_text(path, to_csv(data)),
+        "schedules.png": save,
+        "schedules.pdf": save,
+    }
+
+
+@mpl.rc_context(PLAIN)
+def figure_of(data: pd.DataFrame, title: str) -> Figure:
+    """A column a target, sparsity above, rate below."""
     panels = list(dict.fromkeys(zip(data["task"], data["target"], strict=True)))
     colours = {arm: look.colour for arm, look in styles(list(dict.fromkeys(data["arm"]))).items()}
     figure, axes = plt.subplots(
@@ -72,22 +92,17 @@ def draw(plan: Plan, folder: Path) -> list[Path]:
         part = data[(data["task"] == task) & (data["target"] == target)]
         for arm, colour in colours.items():
             line = part[part["arm"] == arm]
-            look = {"color": colour, "linewidth": 1.0, "label": arm}
+            look = {"color": colour, "linewidth": 1.0, "label": label(arm)}
             axes[0][column].step(line["epoch"], 100.0 * line["sparsity"], where="post", **look)
             axes[1][column].plot(line["epoch"], line["learning_rate"], **look)
         axes[0][column].set_title(f"{task}, {100.0 * target:g} %", fontsize=9)
         axes[1][column].set_xlabel("epoch")
     axes[0][0].set_ylabel("sparsity of the scope (%)")
     axes[1][0].set_ylabel("learning rate")
-    axes[0][-1].legend(frameon=False, fontsize=7)
+    for text in axes[0][-1].legend(frameon=False, fontsize=7).get_texts():
+        text.set_text(named(text.get_text()))
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(plan.loaded.suite.title, fontsize=10)
+    figure.suptitle(title, fontsize=10)
     figure.tight_layout()
-    folder.mkdir(parents=True, exist_ok=True)
-    data.to_csv(folder / "schedules.csv", index=False)
-    paths = [folder / "schedules.png", folder / "schedules.pdf"]
-    for path in paths:
-        figure.savefig(path, dpi=200)
-    plt.close(figure)
-    return [folder / "schedules.csv", *paths]
+    return figure

@@ -8,8 +8,10 @@ from typing import Literal
 
 import pandas as pd
 
+from smc_bench.report import escape
 from smc_bench.report.compare import Place
 from smc_bench.report.footnotes import footnotes
+from smc_bench.report.outputs import Make, text, write_all
 from smc_bench.report.results import Results
 from smc_bench.report.separable import BOLD
 from smc_bench.suite.expand import DENSE_ARM
@@ -79,24 +81,17 @@ def headings(levels: Sequence[float]) -> list[str]:
     return found
 
 
-_LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$"} | {c: f"\\{c}" for c in "&%$#_{}"}
-
-
 def _marked(text: str, *, bold: bool, style: Style) -> str:
     if style == "latex":
-        text = "".join(_LATEX.get(character, character) for character in text)
+        text = escape.latex(text)
         return f"\\textbf{{{text}}}" if bold else text
+    text = escape.markdown(text)
     return f"**{text}**" if bold else text
 
 
 def markdown(results: Results, *, recovery: bool = False) -> str:
     """The suite's tables with title, dense and trivial scores, and footnotes."""
-    loaded = results.plan.loaded
-    lines = [f"# {loaded.suite.title}", ""]
-    lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
-        "",
-    ]
+    lines = heading(results, "")
     notes: list[str] = []
     for task in results.tasks:
         lines += [_heading(results, task), ""]
@@ -110,7 +105,7 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
             notes += [f"{where}: {note}"] if note else []
     notes += [BOLD] if notes else []
     notes += _recovery_notes(results) if recovery else []
-    lines += [f"- {note}" for note in [*notes, *footnotes(results)]]
+    lines += [f"- {escape.markdown_line(note)}" for note in [*notes, *footnotes(results)]]
     return "\n".join(lines) + "\n"
 
 
@@ -130,6 +125,19 @@ def _recovery_notes(results: Results) -> list[str]:
     return found
 
 
+def heading(results: Results, before: str) -> list[str]:
+    """Title of a suite's page, after some words of ours, and what the page is about."""
+    loaded = results.plan.loaded
+    named = [loaded.suite.name, loaded.profile, loaded.suite.model]
+    suite, profile, model = (escape.code(name) for name in named)
+    return [
+        f"# {before}{escape.markdown(loaded.suite.title.strip())}",
+        "",
+        f"Suite {suite}, profile {profile}, model {model}.",
+        "",
+    ]
+
+
 def _heading(results: Results, task: str) -> str:
     table = results.summary
     dense = table[(table["task"] == task) & (table["arm"] == DENSE_ARM)]
@@ -137,20 +145,31 @@ def _heading(results: Results, task: str) -> str:
     trivial = dict.fromkeys(f"{value:.2f}" for value in sorted(part["trivial"].dropna()))
     known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
     known = known if trivial else ""
-    return f"**{task}**, {part['metric'].iloc[0]} in %: dense {_text(dense.iloc[0])}{known}"
+    called, metric = escape.markdown(task), escape.markdown(str(part["metric"].iloc[0]))
+    return f"**{called}**, {metric} in %: dense {_text(dense.iloc[0])}{known}"
 
 
-def write(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
-    """Write table.md, table.tex, table.csv (summary) and cells.csv (every cell)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in ("table.md", "table.tex", "table.csv", "cells.csv")}
-    files["table.md"].write_text(markdown(results, recovery=recovery), encoding="utf-8")
+def latex(results: Results, *, recovery: bool = False) -> str:
+    """The tables for a paper: one ``tabular`` (package booktabs) for each task and comparison."""
     parts = []
     for task in results.tasks:
         for at in results.ways(task):
             found = wide(results, task, at, recovery=recovery, style="latex").reset_index()
-            parts.append(f"% {task} {AT[at]}\n{found.to_latex(index=False, escape=False)}")
-    files["table.tex"].write_text("\n".join(parts), encoding="utf-8")
-    results.summary.to_csv(files["table.csv"], index=False)
-    results.data.to_csv(files["cells.csv"], index=False)
-    return list(files.values())
+            tabular = found.to_latex(index=False, escape=False)
+            parts.append(f"{escape.latex_comment(f'{task} {AT[at]}')}\n{tabular}")
+    return "\n".join(parts)
+
+
+def makers(results: Results, *, recovery: bool = False) -> dict[str, Make]:
+    """What writes table.md, table.tex, table.csv (summary) and cells.csv (every cell)."""
+    return {
+        "table.md": lambda path: text(path, markdown(results, recovery=recovery)),
+        "table.tex": lambda path: text(path, latex(results, recovery=recovery)),
+        "table.csv": lambda path: text(path, escape.to_csv(results.summary)),
+        "cells.csv": lambda path: text(path, escape.to_csv(results.data)),
+    }
+
+
+def write(results: Results, folder: Path, *, recovery: bool = False) -> list[Path]:
+    """Write all of :func:`makers`; the first that can't be written is an error."""
+    return write_all(folder, makers(results, recovery=recovery))

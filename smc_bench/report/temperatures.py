@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smc_bench.report.looks import COLOURS, STYLE, WIDTHS, legend
+from smc_bench.report.escape import markdown, to_csv
+from smc_bench.report.looks import COLOURS, WIDTHS, legend, saving
+from smc_bench.report.outputs import Make, text, write_all
 
 mpl.use("Agg")
 
@@ -93,27 +95,24 @@ class Softened:
         columns = ["head", "T", "entropy (nats)", "mass of the likeliest", "entropy if all alike"]
         table = pd.DataFrame(lines, columns=columns).to_markdown(index=False, disable_numparse=True)
         return (
-            f"**{self.task}**, the teacher on {len(self.logits)} training sequences: mean "
-            f"(10th to 90th percentile)\n\n{table}\n"
+            f"**{markdown(self.task)}**, the teacher on {len(self.logits)} training sequences: "
+            f"mean (10th to 90th percentile)\n\n{table}\n"
         )
 
     def draw(self, temperatures: Sequence[float], folder: Path) -> list[Path]:
-        """Write the statistics, the shown distributions, and the figure as PNG and PDF."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write all of :meth:`makers`; the first that can't be written is an error."""
+        return write_all(folder, self.makers(temperatures))
+
+    def makers(self, temperatures: Sequence[float]) -> dict[str, Make]:
+        """What writes statistics, the shown distributions, and the figure as PNG and PDF."""
         stem = f"temperatures_{self.task}"
-        tables = {
-            f"{stem}.csv": self.statistics(temperatures),
-            f"{stem}_shown.csv": self._distributions(temperatures),
+        save = saving(lambda: self._figure(temperatures))
+        return {
+            f"{stem}.csv": lambda path: _csv(path, self.statistics(temperatures)),
+            f"{stem}_shown.csv": lambda path: _csv(path, self._distributions(temperatures)),
+            f"{stem}.png": save,
+            f"{stem}.pdf": save,
         }
-        for name, table in tables.items():
-            table.to_csv(folder / name, index=False)
-        with mpl.rc_context(STYLE):
-            figure = self._figure(temperatures)
-            images = [folder / f"{stem}.png", folder / f"{stem}.pdf"]
-            for path in images:
-                figure.savefig(path)
-            plt.close(figure)
-        return [*(folder / name for name in tables), *images]
 
     def _distributions(self, temperatures: Sequence[float]) -> pd.DataFrame:
         parts = []
@@ -147,6 +146,10 @@ class Softened:
             axis.set_ylabel(label)
         legend(figure, axes)
         return figure
+
+
+def _csv(path: Path, table: pd.DataFrame) -> None:
+    text(path, to_csv(table))
 
 
 _TOP1 = "mass of the likeliest"

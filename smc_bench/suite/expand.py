@@ -11,8 +11,9 @@ from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.schema import TaskEntry
-from smc_bench.suite.tuning import DENSE_ARM, fingerprint, trains, with_peak
+from smc_bench.suite.tuning import fingerprint, trains, with_peak
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 __all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "Try", "expand", "task_settings", "tries"]

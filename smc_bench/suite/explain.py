@@ -31,6 +31,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, st
         return (*written, "kind"), f"unknown kind {context['tag']!r}{nearest(context['tag'], tags)}"
     if kind == "union_tag_not_found":
         return written, "the key 'kind' is missing"
+    if kind == "string_type" and location[-1] == "[key]":
+        return written, "a name must be text: put it in quotes"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     shown = first["input"]

@@ -8,13 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.errors import SuiteError
+from smc_bench.errors import MissingDataError, SuiteError
+from smc_bench.sources.weights import ModelRef
 from smc_bench.suite.explain import explain
+from smc_bench.suite.naming import DENSE_ARM, check_names
 from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.resolve import Resolver, TaskRecipes, shipped_recipes
 from smc_bench.suite.schema import Profile, Suite
-from smc_bench.suite.tuning import DENSE_ARM, read_tuned
+from smc_bench.suite.tuning import read_tuned
 from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
 
@@ -64,10 +66,13 @@ def load_suite(
     file = with_neighbours(read_yaml(path))
     overrides = overrides or Overrides()
     suite = _validated(file, overrides)
+    check_names(file, suite, BUILT_IN)
     chosen, settings = _profile(file, suite, profile)
     suite = _with_profile(suite, settings, overrides)
     _check_tasks(file, suite)
+    _check_model(file, suite, _where_model(chosen, settings, overrides))
     resolver = Resolver(file, suite, chosen, settings, overrides)
+    resolver.check_references()
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
     loaded = LoadedSuite(path, suite, chosen, settings.note, recipes)
     return _tuned(loaded) if tuned else loaded
@@ -124,6 +129,23 @@ def _check_tasks(file: YamlFile, suite: Suite) -> None:
         if entry.name not in SPECS:
             line_of = _where_task(file, entry.name)
             file.fail(line_of, f"unknown task {entry.name!r}{nearest(entry.name, sorted(SPECS))}")
+
+
+def _where_model(profile: str, settings: Profile, overrides: Overrides) -> KeyPath | None:
+    """The key that names the model in force; None: the command line."""
+    if "model" in overrides.suite:
+        return None
+    return ("model",) if settings.model is None else ("profiles", profile, "model")
+
+
+def _check_model(file: YamlFile, suite: Suite, at: KeyPath | None) -> None:
+    """Whether there can be such a model: a folder, an alias or the name of a Hub repository."""
+    try:
+        ModelRef.parse(suite.model)
+    except MissingDataError as error:
+        if at is None:
+            raise SuiteError(f"--set model: {error}") from None
+        file.fail(at, str(error))
 
 
 def _where_task(file: YamlFile, name: str) -> KeyPath:

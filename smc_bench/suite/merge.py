@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from smc_bench.engine.recipe import Recipe
 from smc_bench.errors import SuiteError
+from smc_bench.names import visible
 from smc_bench.suite.explain import explain
 from smc_bench.suite.yaml_file import KeyPath, YamlFile
 
@@ -71,7 +72,7 @@ class Merged:
             return SuiteError(f"{context}: {key}: {message}" if key else f"{context}: {message}")
         where = (*layer.prefix, *location)
         line = layer.file.line(where)
-        shown = ".".join(str(part) for part in where)
+        shown = visible(".".join(str(part) for part in where), keep="")
         return SuiteError(f"{layer.file.path}:{line}: {shown}: {message} (in {context})")
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS, checked_options
+from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
 from smc_bench.suite.neighbours import GUIDELINES
@@ -44,6 +45,18 @@ class Resolver:
         self.settings, self.overrides = settings, overrides
         self.directories = (file.path.parent / "recipes", *shipped_recipes())
         self.files: dict[str, YamlFile] = {}
+
+    def check_references(self) -> None:
+        """Check that every recipe that is named anywhere is one, also where nothing uses it.
+
+        Raises:
+            SuiteError: Naming file, line and key of what is no recipe.
+        """
+        self._recipe_file(self.suite.baseline, ("baseline",))
+        for name in self.suite.recipes:
+            self._recipe_file(name, ("recipes", name))
+        for name in self.settings.recipes:
+            self._recipe_file(name, ("profiles", self.profile, "recipes", name))
 
     def on(self, task: str) -> TaskRecipes:
         """All recipes on one task.
@@ -168,6 +181,9 @@ class Resolver:
     def _recipe_file(self, name: str, asked_at: KeyPath) -> YamlFile:
         if name in self.files:
             return self.files[name]
+        problem = path_problem(name)
+        if problem:
+            self.file.fail(asked_at, f"{name!r} can't be the name of a recipe: {problem}")
         for directory in self.directories:
             path = directory / f"{name}.yaml"
             if path.is_file():

@@ -55,23 +55,15 @@ class Dense(Strict):
     teacher_seed: Seed | None = None
 
 
-class TableLayout(Strict):
-    """How the main table is laid out."""
-
-    metric: str | None = None
-
-
 class PlotLayout(Strict):
     """Which measured sparsity the x axis shows."""
 
     x: Literal["sparsity", "encoder_sparsity", "model_sparsity"] = "sparsity"
-    metric: str | None = None
 
 
 class ReportLayout(Strict):
-    """Table and plot of a suite."""
+    """How a suite is drawn."""
 
-    table: TableLayout = TableLayout()
     plot: PlotLayout = PlotLayout()
 
 

@@ -22,9 +22,6 @@ from smc_bench.suite.explain import explain
 from smc_bench.suite.schema import Tuning
 from smc_bench.suite.yaml_file import YamlFile, read_yaml
 
-DENSE_ARM = "dense"
-"""What the dense cells are called among arms."""
-
 
 class Choice(Strict):
     """What was chosen for one arm on one task.

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from smc_bench.errors import SuiteError
+from smc_bench.names import visible
 
 KeyPath = tuple[str | int, ...]
 
@@ -57,7 +58,7 @@ class YamlFile:
 
     def fail(self, location: KeyPath, message: str) -> NoReturn:
         """Raise a SuiteError that names file, line and key."""
-        key = ".".join(str(part) for part in location)
+        key = visible(".".join(str(part) for part in location), keep="")
         where = f"{self.path}:{self.line(location)}"
         raise SuiteError(f"{where}: {key}: {message}" if key else f"{where}: {message}")
 

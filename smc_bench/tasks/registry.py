@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from smc_bench.errors import SmcBenchError
+from smc_bench.names import path_problem
 from smc_bench.tasks.specs import SPECS, Family, TaskSpec
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ def register(spec: TaskSpec, implementation: str | type[Task] | None = None) -> 
             None for what all tasks of ``spec.family`` use.
 
     Raises:
-        SmcBenchError: If the name is taken by another task.
+        SmcBenchError: If the name is taken by another task, or can't be that of a folder.
     """
+    problem = path_problem(spec.name)
+    if problem:
+        raise SmcBenchError(f"task {spec.name!r}: {problem}")
     taken = (SPECS.get(spec.name), IMPLEMENTATIONS.get(spec.name))
     if spec.name in SPECS and taken != (spec, implementation):
         raise SmcBenchError(f"task {spec.name!r} is already registered")
