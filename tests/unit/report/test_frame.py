@@ -39,7 +39,7 @@ TASKS = st.lists(
     st.fixed_dictionaries(
         {"name": st.sampled_from(["sst2", "race", "squad", "mnli"])},
         optional={
-            "config": st.sampled_from(["middle", "high", "a b", "a/b"]),
+            "config": st.sampled_from(["middle", "high", "a b", "a-b"]),
             "max_length": st.sampled_from([16, 64, 128]),
             "stride": st.sampled_from([0, 8]),
             "train_split": st.sampled_from(["train", "train_a", "train a"]),
