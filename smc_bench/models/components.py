@@ -60,18 +60,7 @@ def component_map(model: nn.Module) -> ComponentMap:
     Raises:
         ModelError: If the architecture is not in the table, or a part of it is not where it says.
     """
-    model_type = str(getattr(model.config, "model_type", ""))
-    architecture = ARCHITECTURES.get(model_type)
-    if architecture is None:
-        raise ModelError(
-            f"the architecture {model_type!r} is not known: known are {', '.join(ARCHITECTURES)}; "
-            "add a line to smc_bench/models/components.py"
-        )
-    base = str(getattr(model, "base_model_prefix", ""))
-    prefixes: dict[Component, tuple[str, ...]] = {
-        "embeddings": tuple(f"{base}.{part}." for part in architecture.embeddings),
-        "encoder": tuple(f"{base}.{part}." for part in architecture.encoder),
-    }
+    prefixes = _prefixes(model)
     modules = dict(model.named_modules())
     prunable: dict[str, Component] = {}
     parameters: dict[Component, int] = dict.fromkeys(COMPONENTS, 0)
@@ -83,8 +72,35 @@ def component_map(model: nn.Module) -> ComponentMap:
         if leaf == "weight" and isinstance(modules[owner], allowed):
             prunable[name] = component
     if not parameters["embeddings"] or not parameters["encoder"]:
-        raise ModelError(f"no embeddings or encoder found under {base!r} in a {model_type} model")
+        raise ModelError(
+            f"no embeddings or encoder found under {model.base_model_prefix!r} in a "
+            f"{model.config.model_type} model"
+        )
     return ComponentMap(prunable, parameters)
+
+
+def body_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names of all tensors of embeddings and encoder.
+
+    Raises:
+        ModelError: If the architecture is not in the table.
+    """
+    return tuple(start for starts in _prefixes(model).values() for start in starts)
+
+
+def _prefixes(model: nn.Module) -> dict[Component, tuple[str, ...]]:
+    model_type = str(getattr(model.config, "model_type", ""))
+    architecture = ARCHITECTURES.get(model_type)
+    if architecture is None:
+        raise ModelError(
+            f"the architecture {model_type!r} is not known: known are {', '.join(ARCHITECTURES)}; "
+            "add a line to smc_bench/models/components.py"
+        )
+    base = str(getattr(model, "base_model_prefix", ""))
+    return {
+        "embeddings": tuple(f"{base}.{part}." for part in architecture.embeddings),
+        "encoder": tuple(f"{base}.{part}." for part in architecture.encoder),
+    }
 
 
 def _component(name: str, prefixes: dict[Component, tuple[str, ...]]) -> Component:

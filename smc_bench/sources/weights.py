@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from smc_bench.errors import CorruptDataError, MissingDataError, ModelError, SmcBenchError
+from smc_bench.models.files import INDEX, SINGLE, has_tokenizer, index_entries, weight_files
 from smc_bench.sources import hub, wheels
 from smc_bench.sources.lock import Lock
-from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder, weight_files
+from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder
 from smc_bench.sources.roots import Roots
 
 ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
@@ -221,7 +222,7 @@ def _ask(ref: ModelRef, revision: str, roots: Roots) -> str:
 
         info = HfApi().model_info(ref.name, revision=revision)
     names = {s.rfilename for s in info.siblings or []}
-    if not info.sha or not names & {"model.safetensors", "model.safetensors.index.json"}:
+    if not info.sha or not names & {SINGLE, INDEX}:
         others = sorted(n for n in names if n.endswith((".bin", ".h5", ".msgpack", ".pt", ".ckpt")))
         has = f" (it has {', '.join(others)})" if others else ""
         raise ModelError(
@@ -232,20 +233,34 @@ def _ask(ref: ModelRef, revision: str, roots: Roots) -> str:
 
 
 def _download(ref: ModelRef, commit: str, roots: Roots) -> Path:
+    """Bring what is read of a repository: its small files, then the weights that these name."""
+    snapshot = _snapshot(ref, commit)
+    if _is_complete(snapshot) and has_tokenizer(snapshot):
+        return snapshot
+    if roots.offline:
+        if _is_complete(snapshot):
+            return snapshot
+        raise _missing(ref, commit)
+    with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
+        path = _fetch(ref, commit, [p for p in MODEL_FILES if not p.endswith(".safetensors")])
+        # Of several sets of weights in a repository only the one that will be read is fetched.
+        names = {SINGLE}
+        if (path / INDEX).is_file():
+            names |= set(index_entries(path / INDEX).values())
+        path = _fetch(ref, commit, sorted(names))
+        weight_files(path)
+    return path
+
+
+def _fetch(ref: ModelRef, commit: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = list(MODEL_FILES)
-    try:
-        path = snapshot_download(
-            ref.name, revision=commit, allow_patterns=wanted, local_files_only=True
+    # Patterns of the Hub match across folders; what lies in folders is never read.
+    return Path(
+        snapshot_download(
+            ref.name, revision=commit, allow_patterns=patterns, ignore_patterns=["*/*"]
         )
-    except OSError as error:
-        if roots.offline:
-            raise _missing(ref, commit) from error
-        with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
-            path = snapshot_download(ref.name, revision=commit, allow_patterns=wanted)
-    weight_files(Path(path))
-    return Path(path)
+    )
 
 
 def _missing(ref: ModelRef, commit: str | None) -> MissingDataError:
