@@ -103,6 +103,30 @@ def load_model(
         ModelError: If the folder holds no safetensors, damaged or other weights than its
             configuration says, or an architecture that is not supported.
     """
+    model, notes = load_with_notes(
+        folder, head, labels, seed=seed, dropout=dropout, names=names, finished=finished
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    return model
+
+
+def load_with_notes(
+    folder: Path,
+    head: Head,
+    labels: int,
+    *,
+    seed: int,
+    dropout: float | None = None,
+    names: Sequence[str] = (),
+    finished: bool = False,
+) -> tuple[Any, list[str]]:
+    """A model as :func:`load_model` makes it, and what is worth a word about it.
+
+    Raises:
+        MissingDataError: See :func:`load_model`.
+        ModelError: See :func:`load_model`.
+    """
     check_folder(folder)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -127,12 +151,13 @@ def load_model(
         raise
     except Exception as error:  # safetensors and torch have errors of their own
         raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from error
+    notes: list[str] = []
     loaded = judge(model, info, folder, finished=finished)
     if loaded.stored_head and not finished:
         _renew(model, loaded.head, head, config, seed)
-        print(_unused(loaded.stored_head, former), file=sys.stderr)
+        notes.append(_unused(loaded.stored_head, former))
     check_finite(model, folder)
-    return model
+    return model, notes
 
 
 def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> list[str]:
