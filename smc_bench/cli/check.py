@@ -7,6 +7,7 @@ import click
 from smc_bench.cli.common import Session, suite_command
 from smc_bench.suite.load import BUILT_IN, load_suite
 from smc_bench.suite.overrides import parse_overrides
+from smc_bench.tasks.registry import get_task
 
 
 @click.command("check")
@@ -17,6 +18,8 @@ def command(session: Session) -> None:
     profiles = [session.profile] if session.profile else [*loaded.suite.profiles, BUILT_IN]
     for profile in dict.fromkeys(profiles):
         found = load_suite(session.suite, profile, parse_overrides(session.settings))
+        for entry in found.suite.tasks:
+            get_task(entry.name)  # its class is there, and is one
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
         click.echo(
             f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})"

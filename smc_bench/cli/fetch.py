@@ -25,7 +25,7 @@ def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: No
     suite, lock = session.load().suite, session.lock()
     reference = weights.ModelRef.parse(suite.model)
     pin = weights.fetch(reference, session.roots, lock)
-    tell(f"model {suite.model}: {pin.identity}")
+    tell(f"model {suite.model_name}: {pin.identity}")
     tasks = []
     for entry in suite.tasks:
         spec, task = task_settings(entry)

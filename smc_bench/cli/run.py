@@ -194,7 +194,7 @@ def _refuse_paper_without_gpu(
     )
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{cost}{hint}; name it with --profile paper to run it here "
+        f"{plan.loaded.suite.model_name}{cost}{hint}; name it with --profile paper to run it here "
         "all the same"
     )
     context = click.get_current_context()

@@ -33,7 +33,7 @@ def published_curves(plan: Plan, reported: Reported) -> list[Curve]:
         metric = SPECS[task.name].primary_metric
         for number in reported.numbers:
             mine = number.answers(task.name, task.config, metric)
-            if mine and _drawn(number, plan.loaded.suite.model):
+            if mine and _drawn(number, plan.loaded.suite.model_name):
                 points = found.setdefault((called, _label(number)), {})
                 points[number.share] = number.value
     return [

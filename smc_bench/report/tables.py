@@ -84,7 +84,8 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
     loaded = results.plan.loaded
     lines = [f"# {loaded.suite.title}", ""]
     lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
+        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, "
+        f"model `{loaded.suite.model_name}`.",
         "",
     ]
     notes: list[str] = []

@@ -20,7 +20,8 @@ def markdown(results: Results, verdicts: list[Verdict]) -> str:
     loaded = results.plan.loaded
     lines = [f"# Claims: {loaded.suite.title}", ""]
     lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
+        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, "
+        f"model `{loaded.suite.model_name}`.",
         "",
     ]
     if not verdicts:

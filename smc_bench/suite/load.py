@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.errors import SuiteError
+from smc_bench.errors import MissingDataError, SuiteError
+from smc_bench.sources.weights import located
 from smc_bench.suite.explain import explain
 from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.overrides import Overrides
@@ -58,6 +59,7 @@ def load_suite(
     suite = _validated(file, overrides)
     chosen, settings = _profile(file, suite, profile)
     suite = _with_profile(suite, settings, overrides)
+    suite = suite.model_copy(update={"model": _located(file, suite, chosen, overrides)})
     _check_tasks(file, suite)
     resolver = Resolver(file, suite, chosen, settings, overrides)
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
@@ -92,6 +94,17 @@ def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite
         if getattr(profile, key) is not None and key not in overrides.suite
     }
     return suite.model_copy(update=changes)
+
+
+def _located(file: YamlFile, suite: Suite, profile: str, overrides: Overrides) -> str:
+    """The model, with a folder relative to the file (or the command line) that names it."""
+    if "model" in overrides.suite:
+        return located(suite.model, Path.cwd())
+    theirs = profile in suite.profiles and suite.profiles[profile].model is not None
+    try:
+        return located(suite.model, file.path.absolute().parent)
+    except MissingDataError as error:
+        file.fail(("profiles", profile, "model") if theirs else ("model",), str(error))
 
 
 def _check_tasks(file: YamlFile, suite: Suite) -> None:
