@@ -112,6 +112,9 @@ class CommonsenseQA(MultipleChoice):
             texts_at(self.spec, index, f"choices.{key}", items)
             for key, items in zip(("label", "text"), found, strict=True)
         )
+        if len(texts) != self.spec.labels:
+            wanted = f"{self.spec.labels} choices"
+            raise bad_value(self.spec, index, "choices.text", texts, wanted)
         if len(set(labels)) != len(labels):
             raise bad_value(self.spec, index, "choices.label", labels, "a list of distinct labels")
         if row["answerKey"] not in labels:
@@ -160,6 +163,8 @@ class Race(MultipleChoice):
             wanted = "a letter from A to D (a split without labels?)"
             raise bad_value(self.spec, index, "answer", row["answer"], wanted)
         options = texts_at(self.spec, index, "options", row["options"])
+        if len(options) != self.spec.labels:
+            raise bad_value(self.spec, index, "options", options, f"{self.spec.labels} options")
         asked = text_of(self.spec, index, row, "question")
         article = text_of(self.spec, index, row, "article")
         parts = _GAP.split(asked)
