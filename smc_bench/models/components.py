@@ -74,7 +74,7 @@ def component_map(model: nn.Module) -> ComponentMap:
     if not parameters["embeddings"] or not parameters["encoder"]:
         raise ModelError(
             f"no embeddings or encoder found under {model.base_model_prefix!r} in a "
-            f"{model.config.model_type} model"
+            f"{getattr(model.config, 'model_type', '')} model"
         )
     return ComponentMap(prunable, parameters)
 

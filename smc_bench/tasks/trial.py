@@ -36,7 +36,7 @@ def try_task(
     Raises:
         SmcBenchError: The task failed, or what it returned is not what the contract asks for.
     """
-    features = _called(task, "features", rows, tokenizer, encoding, train=train)
+    features: list[Feature] = _called(task, "features", rows, tokenizer, encoding, train=train)
     _check_features(task, rows, features, encoding, train=train)
     if not train:
         scores = _called(task, "score", rows, features, _invented(task, features))
