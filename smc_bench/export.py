@@ -117,7 +117,7 @@ def _onnx(folder: Path, cell: Cell, opset: int) -> str:
     from smc_bench.tasks.registry import get_task
 
     task = get_task(cell.task.name)
-    model = load_model(folder, task.head, task.spec.labels, seed=cell.seed)
+    model = load_model(folder, task.head, task.spec.labels, seed=cell.seed, finished=True)
     report = write_onnx(model, task.head, folder / "model.onnx", opset=opset or OPSET)
     same = f"opset {opset or OPSET}; its prunable weights are those above to the bit"
     if report.difference is None:

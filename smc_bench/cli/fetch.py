@@ -9,26 +9,33 @@ import click
 
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.dispatch.bundle import write_bundle
+from smc_bench.dispatch.inputs import Inputs, check_inputs
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
 
 
 def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: None) -> None:
-    """Bring weights and rows of a suite to this machine, checked against their pins.
+    """Bring weights and rows of a suite to this machine, and see that they can be used.
 
     Raises:
         MissingDataError: If something is nowhere to be had.
-        CorruptDataError: If something is not what its pin says.
+        CorruptDataError: If something is not what its pin says, or a row is not one of the task's.
+        ModelError: If the model is damaged, or not what its configuration says.
     """
     suite, lock = session.load().suite, session.lock()
     reference = weights.ModelRef.parse(suite.model)
     pin = weights.fetch(reference, session.roots, lock)
-    tell(f"model {suite.model}: {pin.identity}")
+    tell(f"model {suite.model_name}: {pin.identity}")
+    tasks = []
     for entry in suite.tasks:
         spec, task = task_settings(entry)
+        pins = {}
         for split in dict.fromkeys((task.train_split, *task.eval_splits)):
-            found = rows.fetch(spec, task.config, split, session.roots, lock)
-            tell(f"{spec.name}/{task.config}/{split}: {found.identity}")
+            pins[split] = rows.fetch(spec, task.config, split, session.roots, lock)
+            tell(f"{spec.name}/{task.config}/{split}: {pins[split].identity}")
+        tasks.append((spec, task, pins))
+    folder = weights.folder(reference, pin, session.roots)
+    check_inputs(Inputs(folder, pin, session.roots), tasks, say)
 
 
 @click.command("fetch")

@@ -232,7 +232,7 @@ def _refuse_paper_without_gpu(
     insist = "; name it with --profile paper to run it here all the same"
     say(
         f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model}{cost}{hint}{'' if named else insist}"
+        f"{plan.loaded.suite.model_name}{cost}{hint}{'' if named else insist}"
     )
     if not named:
         sys.exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import io
 import tarfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from smc_bench.errors import StoreError
 from smc_bench.sources import Lock, Pin, Roots, hub, mirror, rows, weights, wheels
-from smc_bench.sources.pins import MODEL_FILES
+from smc_bench.sources.pins import model_files
 from smc_bench.suite.expand import task_settings
 from smc_bench.suite.schema import Suite
 from smc_bench.tasks.specs import TaskSpec
@@ -112,9 +111,4 @@ def _model(text: str, roots: Roots, lock: Lock) -> tuple[list[tuple[str, Path]],
     else:
         base = f"models/{folder.name}"
         hint = f" --set model=$PWD/{base}"
-    files = [p for p in sorted(folder.iterdir()) if p.is_file() and _is_part(p.name)]
-    return [(f"{base}/{path.name}", path) for path in files], hint
-
-
-def _is_part(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in MODEL_FILES)
+    return [(f"{base}/{path.name}", path) for path in model_files(folder)], hint

@@ -68,7 +68,7 @@ class FolderContext:
 
     def model_folder(self) -> Path:
         """Local folder of the pretrained model."""
-        reference = weights.ModelRef.parse(self.cell.model)
+        reference = weights.reference(self.cell.model, self.cell.model_pin, self.roots)
         pin = weights.resolve(reference, self.roots, self.lock, network=True)
         self._check(pin, self.cell.model_pin, self.cell.model)
         assert pin is not None

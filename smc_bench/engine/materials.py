@@ -29,6 +29,7 @@ from smc_bench.engine.shared import (
     write_outputs,
 )
 from smc_bench.errors import MissingDataError, ModelError
+from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.tasks.base import Encoding, Feature, Row, Task
 from smc_bench.tasks.registry import get_task
@@ -129,15 +130,14 @@ class Materials:
 
     def model(self) -> Any:
         """The model that training starts from, with a new head."""
-        start = self.recipe.train.start_from
-        folder = (
-            self.context.teacher_folder() if start == "teacher" else self.context.model_folder()
-        )
-        model = self._load(folder, self.recipe.train.dropout)
-        if self.recipe.train.head == "encoder_scale":
+        train = self.recipe.train
+        if train.start_from == "teacher":
+            return self._load(self.context.teacher_folder(), train.dropout, finished=True)
+        model = self._load(self.context.model_folder(), train.dropout)
+        if train.head == "encoder_scale":
             scale_head(model)
-        elif self.recipe.train.head == "trained":
-            copy_head(model, self._load(self.context.teacher_folder()))
+        elif train.head == "trained":
+            copy_head(model, self._load(self.context.teacher_folder(), finished=True))
         return model
 
     def feed(self, model: Any) -> Feed:
@@ -156,7 +156,7 @@ class Materials:
             return None
 
         def make(folder: Path) -> None:
-            teacher = self.feed(self._load(self.context.teacher_folder()))
+            teacher = self.feed(self._load(self.context.teacher_folder(), finished=True))
             write_outputs(folder, self.predict(teacher, features, "teacher"))
 
         train = self.recipe.train
@@ -230,18 +230,19 @@ class Materials:
             "tokenizers": tokenizers.__version__,
         }
 
-    def _load(self, folder: Path, dropout: float | None = None) -> Any:
+    def _load(self, folder: Path, dropout: float | None = None, *, finished: bool = False) -> Any:
+        spec = self.task.spec
         model = load_model(
-            folder, self.task.head, self.task.spec.labels, seed=self.cell.seed, dropout=dropout
+            folder,
+            self.task.head,
+            spec.labels,
+            seed=self.cell.seed,
+            dropout=dropout,
+            names=spec.label_names,
+            finished=finished,
         )
-        limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-        # RoBERTa and MPNet number positions from padding_idx + 1, so two of theirs are never used.
-        usable = limit - 2 if limit % 2 == 0 and limit % 64 == 2 else limit
-        if usable and self.encoding.max_length > usable:
-            raise ModelError(
-                f"max_length {self.encoding.max_length} is more than the {usable} positions "
-                f"that {folder.name} has"
-            )
+        check_length(model.config, self.encoding.max_length, folder)
+        check_tokenizer(self.tokenizer, model.config, folder)
         return model
 
 

@@ -46,7 +46,7 @@ def outputs_of(
     task = get_task(name)
     tokenizer = load_tokenizer(weights)
     features = task.features(rows, tokenizer, encoding, train=False)
-    model = load_model(weights, task.head, task.spec.labels, seed=0)
+    model = load_model(weights, task.head, task.spec.labels, seed=0, finished=True)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     feed = Feed(model, task.head, int(tokenizer.pad_token_id or 0), padding="none")
     return predict(feed, features, _BATCH)

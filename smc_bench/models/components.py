@@ -87,6 +87,15 @@ def head_parameters(model: nn.Module) -> list[str]:
     return [n for n, _ in model.named_parameters() if _component(n, prefixes) == "head"]
 
 
+def body_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names of all tensors of embeddings and encoder.
+
+    Raises:
+        ModelError: If the architecture is not in the table.
+    """
+    return tuple(start for starts in _prefixes(model).values() for start in starts)
+
+
 def _prefixes(model: nn.Module) -> dict[Component, tuple[str, ...]]:
     model_type = str(getattr(model.config, "model_type", ""))
     architecture = ARCHITECTURES.get(model_type)

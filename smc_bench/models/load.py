@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from transformers import (
 
 from smc_bench.errors import ModelError
 from smc_bench.models.components import ARCHITECTURES
+from smc_bench.models.files import check_folder, has_tokenizer
+from smc_bench.models.loading import check_finite, judge
 from smc_bench.tasks.base import Head
 
 _AUTO: dict[Head, Any] = {
@@ -35,61 +39,155 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         ModelError: If the folder has none.
     """
+    if not has_tokenizer(folder):
+        raise ModelError(
+            f"{folder}: it has no tokenizer (tokenizer.json, vocab.txt, vocab.json with "
+            "merges.txt, or a .model file): copy the files of the tokenizer that the model was "
+            "trained with"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, use_fast=True, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no usable tokenizer: {_first_line(error)}") from None
+    # The tokenizers library raises plain exceptions, transformers any kind.
+    except Exception as error:
+        raise ModelError(f"{folder}: no usable tokenizer: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: only fast tokenizers are supported (tokenizer.json)")
     return tokenizer
 
 
+def load_config(folder: Path) -> Any:
+    """The configuration of a model folder.
+
+    Raises:
+        ModelError: If there is none that can be used, or its architecture is not supported.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # what a wrong value raises is the configuration class's own choice
+        raise ModelError(f"{folder}: no usable config.json: {_first_line(error)}") from error
+    if config.model_type not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ModelError(f"{folder}: architecture {config.model_type!r} is not one of {known}")
+    return config
+
+
 def load_model(
-    folder: Path, head: Head, labels: int, *, seed: int, dropout: float | None = None
+    folder: Path,
+    head: Head,
+    labels: int,
+    *,
+    seed: int,
+    dropout: float | None = None,
+    names: Sequence[str] = (),
+    finished: bool = False,
 ) -> Any:
-    """A float32 model with a task head; the head's new weights depend on ``seed`` alone.
+    """A float32 model with a task head.
+
+    The head is new, and depends on ``seed`` alone: one that the folder holds was made for another
+    task or by another training, and is left out (standard error says so). Everything else must be
+    in the folder.
 
     Args:
         folder: Local folder with ``config.json`` and safetensors weights.
         head: Kind of head.
         labels: Outputs of a classification head (1 for regression).
-        seed: Seeds the initial weights of what the folder does not hold.
+        seed: Seeds the initial weights of the head.
         dropout: Replaces every dropout rate of the configuration.
+        names: Names of the labels, written into the model's configuration.
+        finished: Take the head from the folder, which must hold it: weights of a finished cell.
 
     Raises:
-        ModelError: If the folder holds no safetensors, or an architecture that is not supported.
+        MissingDataError: If ``config.json`` or a shard is not there.
+        ModelError: If the folder holds no safetensors, damaged or other weights than its
+            configuration says, or an architecture that is not supported.
     """
-    if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder}: holds no .safetensors weights (pickled weights are refused)")
+    model, notes = load_with_notes(
+        folder, head, labels, seed=seed, dropout=dropout, names=names, finished=finished
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    return model
+
+
+def load_with_notes(
+    folder: Path,
+    head: Head,
+    labels: int,
+    *,
+    seed: int,
+    dropout: float | None = None,
+    names: Sequence[str] = (),
+    finished: bool = False,
+) -> tuple[Any, list[str]]:
+    """A model as :func:`load_model` makes it, and what is worth a word about it.
+
+    Raises:
+        MissingDataError: See :func:`load_model`.
+        ModelError: See :func:`load_model`.
+    """
+    check_folder(folder)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no usable config.json: {_first_line(error)}") from None
-    if config.model_type not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{folder}: architecture {config.model_type!r} is not one of {known}")
-    if head == "sequence_classification":
-        config.num_labels = labels
+    config = load_config(folder)
+    former = _set_labels(config, head, labels, names)
     for name in _DROPOUT:
         if dropout is not None and hasattr(config, name):
             setattr(config, name, dropout)
     torch.manual_seed(seed)
     try:
-        model = _AUTO[head].from_pretrained(
+        model, info = _AUTO[head].from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from None
-    return model
+    except MemoryError:
+        raise
+    except Exception as error:  # safetensors and torch have errors of their own
+        raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from error
+    notes: list[str] = []
+    loaded = judge(model, info, folder, finished=finished)
+    if loaded.stored_head and not finished:
+        _renew(model, loaded.head, head, config, seed)
+        notes.append(_unused(loaded.stored_head, former))
+    check_finite(model, folder)
+    return model, notes
+
+
+def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> list[str]:
+    """Write the task's labels over those of a former task, which are returned."""
+    former = [str(name) for name in (config.id2label or {}).values()]
+    # Spans have a start and an end; a multiple-choice head has one output whatever stands here.
+    count = labels if head == "sequence_classification" else 2
+    named = list(names) if len(names) == count else [f"LABEL_{i}" for i in range(count)]
+    config.id2label = dict(enumerate(named))
+    config.label2id = {name: i for i, name in enumerate(named)}
+    for key in ("problem_type", "finetuning_task", "task_specific_params"):
+        if getattr(config, key, None) is not None:
+            setattr(config, key, None)
+    return former
+
+
+def _renew(model: Any, names: Sequence[str], head: Head, config: Any, seed: int) -> None:
+    torch.manual_seed(seed)
+    fresh = _AUTO[head].from_config(config, dtype=torch.float32).state_dict()
+    own = model.state_dict()
+    with torch.no_grad():
+        for name in names:
+            own[name].copy_(fresh[name])
+
+
+def _unused(stored: Sequence[str], former: Sequence[str]) -> str:
+    return (
+        f"the model's folder holds a head ({', '.join(stored)}; labels {', '.join(former)}): it is "
+        "not used, the task gets a new one"
+    )
 
 
 def _first_line(error: Exception) -> str:

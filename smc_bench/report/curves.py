@@ -37,7 +37,7 @@ def published_curves(plan: Plan, reported: Reported, methods: Sequence[Method]) 
         for number in reported.numbers:
             mine = number.answers(task.name, task.config, metric)
             listed = any(method.reports(number) for method in methods)
-            if mine and listed and _drawn(number, plan.loaded.suite.model):
+            if mine and listed and _drawn(number, plan.loaded.suite.model_name):
                 points = found.setdefault((called, _label(number)), {})
                 points[number.share] = number.value
     return [

@@ -70,7 +70,7 @@ def _of_plan(plan: Plan) -> list[str]:
     found = [plan.loaded.note.strip()] if plan.loaded.note else []
     for task, reasons in partial(plan).items():
         found += [f"{task} is partial: {reason}." for reason in reasons]
-    model = plan.loaded.suite.model
+    model = plan.loaded.suite.model_name
     for settings, task in labels(plan).items():
         if settings.name in SEEN.get(model, ()):
             found.append(f"{task}: {model} saw this task's training pairs in pretraining.")

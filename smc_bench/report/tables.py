@@ -128,7 +128,7 @@ def _recovery_notes(results: Results) -> list[str]:
 def heading(results: Results, before: str) -> list[str]:
     """Title of a suite's page, after some words of ours, and what the page is about."""
     loaded = results.plan.loaded
-    named = [loaded.suite.name, loaded.profile, loaded.suite.model]
+    named = [loaded.suite.name, loaded.profile, loaded.suite.model_name]
     suite, profile, model = (escape.code(name) for name in named)
     return [
         f"# {before}{escape.markdown(loaded.suite.title.strip())}",

@@ -158,7 +158,7 @@ def _overall(findings: tuple[Finding, ...]) -> Word:
 
 
 def _elsewhere(claim: Claim, results: Results) -> tuple[str, ...]:
-    model = results.plan.loaded.suite.model
+    model = results.plan.loaded.suite.model_name
     found = [] if model in claim.models else [f"model {model}"]
     limited = partial(results.plan)
     for task, called in results.labels.items():

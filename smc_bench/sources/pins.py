@@ -12,29 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from smc_bench.errors import MissingDataError, ModelError
+from smc_bench.models.files import weight_files
 from smc_bench.sources._files import replacing
 
 Source = Literal["mirror", "hub", "wheel", "path"]
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "special_tokens_map.json",
-)
-"""What a tokenizer may be made of; a model has some of them."""
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+"""Patterns of the files of a model that may be read; all of them are hashed, no others are read.
 
-MODEL_FILES = (
-    "config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "model-*.safetensors",
-    *TOKENIZER_FILES,
-)
-"""Patterns of the files of a model that are fetched, hashed and read; all others are ignored."""
+Weights (also in shards of any name), configuration, and every file that a tokenizer of a known
+architecture consists of: ``vocab.txt``, ``merges.txt``, ``added_tokens.json``,
+``sentencepiece.bpe.model`` and so on. Only files right in the folder count.
+"""
 
 _BIG = 1 << 20  # smaller files are hashed faster than the cache is read
 _SETTLED_NS = 2_000_000_000  # a file changed twice within a clock tick keeps its time
@@ -83,33 +72,13 @@ def sha256_file(path: Path, cache: Path | None = None) -> str:
     return digest
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files of a model folder that can be used as it is.
-
-    Raises:
-        MissingDataError: ``config.json``, or a shard that the index names, is not there.
-        ModelError: There are no weights in safetensors format.
-    """
-    if not (folder / "config.json").is_file():
-        raise MissingDataError(f"{folder} is not a model folder: it has no config.json")
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        raise ModelError(
-            f"{folder} has no model.safetensors; other weight formats are not read. "
-            "Save the model with save_pretrained(..., safe_serialization=True)"
-        )
-    try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is not a valid index of safetensors shards: {error}") from error
-    shards = [folder / Path(str(name)).name for name in names]
-    for shard in shards:
-        if not shard.is_file():
-            raise MissingDataError(f"{shard} is missing, though {index.name} names it")
-    return shards
+def model_files(folder: Path) -> list[Path]:
+    """The files of a model folder that its hash covers, by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and any(fnmatch.fnmatchcase(path.name, p) for p in MODEL_FILES)
+    )
 
 
 def sha256_model_folder(folder: Path, cache: Path | None = None) -> str:
@@ -119,16 +88,12 @@ def sha256_model_folder(folder: Path, cache: Path | None = None) -> str:
     which files are listed matters.
 
     Raises:
-        MissingDataError: See :func:`weight_files`.
-        ModelError: See :func:`weight_files`.
+        MissingDataError: See :func:`smc_bench.models.files.weight_files`.
+        ModelError: See :func:`smc_bench.models.files.weight_files`.
         OSError: A file can't be read.
     """
     weight_files(folder)
-    names = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_file() and any(fnmatch.fnmatchcase(entry.name, p) for p in MODEL_FILES)
-    )
+    names = sorted(path.name for path in model_files(folder))
     whole = hashlib.sha256()
     for name in names:
         whole.update(f"{name}\0{sha256_file(folder / name, cache)}\n".encode())

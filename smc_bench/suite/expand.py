@@ -215,7 +215,7 @@ class _Expansion:
         recipe = self._with_precision(recipe.normalised())
         return Cell(
             task=self.task,
-            model=self.loaded.suite.model,
+            model=self.loaded.suite.model_name,
             model_pin=self.model_pin,
             data_pins=self.data_pins,
             recipe=recipe,

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smc_bench.errors import MissingDataError, SuiteError
-from smc_bench.sources.weights import ModelRef
+from smc_bench.sources.weights import ModelRef, located
 from smc_bench.suite.explain import explain
 from smc_bench.suite.naming import DENSE_ARM, check_names
 from smc_bench.suite.neighbours import with_neighbours
@@ -69,8 +69,9 @@ def load_suite(
     check_names(file, suite, BUILT_IN)
     chosen, settings = _profile(file, suite, profile)
     suite = _with_profile(suite, settings, overrides)
+    at = _where_model(chosen, settings, overrides)
+    suite = suite.model_copy(update={"model": _located(file, suite, at)})
     _check_tasks(file, suite)
-    _check_model(file, suite, _where_model(chosen, settings, overrides))
     resolver = Resolver(file, suite, chosen, settings, overrides)
     resolver.check_references()
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
@@ -138,14 +139,19 @@ def _where_model(profile: str, settings: Profile, overrides: Overrides) -> KeyPa
     return ("model",) if settings.model is None else ("profiles", profile, "model")
 
 
-def _check_model(file: YamlFile, suite: Suite, at: KeyPath | None) -> None:
-    """Whether there can be such a model: a folder, an alias or the name of a Hub repository."""
+def _located(file: YamlFile, suite: Suite, at: KeyPath | None) -> str:
+    """The model: an alias, a Hub repository, or a folder, relative to the file that names it.
+
+    What the command line names (``at`` None) is relative to the current folder.
+    """
     try:
-        ModelRef.parse(suite.model)
+        found = located(suite.model, Path.cwd() if at is None else file.path.absolute().parent)
+        ModelRef.parse(found)
     except MissingDataError as error:
         if at is None:
             raise SuiteError(f"--set model: {error}") from None
         file.fail(at, str(error))
+    return found
 
 
 def _where_task(file: YamlFile, name: str) -> KeyPath:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -143,6 +144,12 @@ class Suite(Strict):
     report: ReportLayout = ReportLayout()
     recipe: Patch = Field(default_factory=dict)
     recipes: dict[str, Patch] = Field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        """The model as records and reports name it: of a folder only the last part."""
+        path = Path(self.model)
+        return f"./{path.name}" if path.is_absolute() else self.model
 
     @field_validator("name")
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from smc_bench.errors import CorruptDataError
 from smc_bench.tasks.specs import TaskSpec
 
 Row: TypeAlias = dict[str, Any]
@@ -72,6 +73,25 @@ class Task(ABC):
     def __init__(self, spec: TaskSpec) -> None:
         """Bind the implementation to one spec (families serve several tasks)."""
         self.spec = spec
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """See that all rows of a split can be used, before anything is trained on them.
+
+        Raises:
+            CorruptDataError: One can't; names the row (from 0) and the column.
+        """
+        for index, row in enumerate(rows):
+            self.check_row(index, row)
+
+    def check_row(self, index: int, row: Row) -> None:
+        """See that one row can be used; a task of one's own may ask for more than columns.
+
+        Raises:
+            CorruptDataError: It can't; names the row and the column.
+        """
+        for column in self.spec.columns:
+            if column not in row:
+                raise CorruptDataError(f"{self.spec.name}: row {index} has no column {column!r}")
 
     @abstractmethod
     def features(

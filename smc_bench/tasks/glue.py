@@ -10,7 +10,14 @@ import numpy as np
 
 from smc_bench.tasks.base import Encoding, Feature, Head, Outputs, Row, Scores, Task
 from smc_bench.tasks.metrics import percent
-from smc_bench.tasks.rows import bad_value, check_columns, logits_of_rows, text_of, tokenized
+from smc_bench.tasks.rows import (
+    bad_value,
+    check_columns,
+    is_integer,
+    logits_of_rows,
+    text_of,
+    tokenized,
+)
 
 _UNLABELLED = "(a split without labels?)"
 
@@ -32,11 +39,8 @@ class Classification(Task):
             CorruptDataError: A row lacks a column, a text or a label; names row and column.
         """
         targets = [self._target(index, row) for index, row in enumerate(rows)]
-        columns = [
-            [text_of(self.spec, index, row, column) for index, row in enumerate(rows)]
-            for column in self.spec.columns
-            if column != "label"
-        ]
+        read = [self._texts(index, row) for index, row in enumerate(rows)]
+        columns = [[texts[i] for texts in read] for i in range(len(self.spec.columns) - 1)]
         inputs = tokenized(tokenizer, columns, truncation=True, max_length=encoding.max_length)
         return [
             {**ids, "example": i, "label": target}
@@ -65,10 +69,19 @@ class Classification(Task):
         ]
         return {name: max(found[name] for found in constant) for name in self.spec.metrics}
 
+    def check_row(self, index: int, row: Row) -> None:
+        """Texts and a label of the right kind."""
+        self._target(index, row)
+        self._texts(index, row)
+
+    def _texts(self, index: int, row: Row) -> list[str]:
+        columns = [column for column in self.spec.columns if column != "label"]
+        return [text_of(self.spec, index, row, column) for column in columns]
+
     def _target(self, index: int, row: Row) -> int | float:
         check_columns(self.spec, index, row)
         label = row["label"]
-        if isinstance(label, bool) or label not in range(self.spec.labels):
+        if not is_integer(label) or label not in range(self.spec.labels):
             wanted = f"a class from 0 to {self.spec.labels - 1} {_UNLABELLED}"
             raise bad_value(self.spec, index, "label", label, wanted)
         return int(label)

@@ -16,9 +16,12 @@ from smc_bench.tasks.metrics import percent
 from smc_bench.tasks.rows import (
     bad_value,
     check_columns,
+    is_integer,
+    lists_of,
     logits_of_rows,
     shortened,
     text_of,
+    texts_at,
     tokenized,
 )
 
@@ -85,6 +88,10 @@ class MultipleChoice(Task):
         """A guess among the choices."""
         return {"accuracy": 100.0 / self.spec.labels}
 
+    def check_row(self, index: int, row: Row) -> None:
+        """As many choices as the task has, and an answer that is one of them."""
+        self._checked(index, row)
+
     def _checked(self, index: int, row: Row) -> Question:
         check_columns(self.spec, index, row)
         question = self.question(index, row)
@@ -99,12 +106,17 @@ class CommonsenseQA(MultipleChoice):
 
     def question(self, index: int, row: Row) -> Question:
         """Five choices; the answer is one of their labels."""
-        asked, choices = text_of(self.spec, index, row, "question"), row["choices"]
-        try:
-            labels, texts = list(choices["label"]), [str(text) for text in choices["text"]]
-        except (KeyError, TypeError) as error:
-            wanted = "a pair of lists, label and text"
-            raise bad_value(self.spec, index, "choices", choices, wanted) from error
+        asked = text_of(self.spec, index, row, "question")
+        found = lists_of(self.spec, index, row, "choices", ("label", "text"))
+        labels, texts = (
+            texts_at(self.spec, index, f"choices.{key}", items)
+            for key, items in zip(("label", "text"), found, strict=True)
+        )
+        if len(texts) != self.spec.labels:
+            wanted = f"{self.spec.labels} choices"
+            raise bad_value(self.spec, index, "choices.text", texts, wanted)
+        if len(set(labels)) != len(labels):
+            raise bad_value(self.spec, index, "choices.label", labels, "a list of distinct labels")
         if row["answerKey"] not in labels:
             wanted = f"one of {labels} (a split without labels?)"
             raise bad_value(self.spec, index, "answerKey", row["answerKey"], wanted)
@@ -126,7 +138,8 @@ class WinoGrande(MultipleChoice):
         before, blank, after = sentence.partition("_")
         if not blank:
             raise bad_value(self.spec, index, "sentence", sentence, "a text with a blank _")
-        if str(row["answer"]) not in {"1", "2"}:
+        answer = row["answer"]
+        if not (isinstance(answer, str) or is_integer(answer)) or str(answer) not in {"1", "2"}:
             wanted = '"1" or "2" (a split without labels?)'
             raise bad_value(self.spec, index, "answer", row["answer"], wanted)
         options = [text_of(self.spec, index, row, key) for key in ("option1", "option2")]
@@ -149,13 +162,14 @@ class Race(MultipleChoice):
         if row["answer"] not in tuple(letters):
             wanted = "a letter from A to D (a split without labels?)"
             raise bad_value(self.spec, index, "answer", row["answer"], wanted)
-        if isinstance(row["options"], str) or not isinstance(row["options"], Sequence):
-            raise bad_value(self.spec, index, "options", row["options"], "a list of texts")
+        options = texts_at(self.spec, index, "options", row["options"])
+        if len(options) != self.spec.labels:
+            raise bad_value(self.spec, index, "options", options, f"{self.spec.labels} options")
         asked = text_of(self.spec, index, row, "question")
         article = text_of(self.spec, index, row, "article")
         parts = _GAP.split(asked)
         pairs = []
-        for option in row["options"]:
-            filled = str(option).join(parts) if len(parts) == 2 else f"{asked} {option}"
+        for option in options:
+            filled = option.join(parts) if len(parts) == 2 else f"{asked} {option}"
             pairs.append((article, filled))
         return Question(pairs, letters.index(row["answer"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from smc_bench.tasks.specs import TaskSpec
 
 # Bounds what the tokenizer holds at a time; MNLI has 392,702 rows.
 _CHUNK = 2000
+_SHOWN = 120  # characters of a value in a message
 _INPUTS = ("input_ids", "token_type_ids")
 
 
@@ -29,8 +32,17 @@ def check_columns(spec: TaskSpec, index: int, row: Row) -> None:
 
 
 def bad_value(spec: TaskSpec, index: int, column: str, value: Any, wanted: str) -> CorruptDataError:
-    """The error of a value that can't be used, such as the label of an unlabelled test row."""
-    return CorruptDataError(f"{spec.name}: row {index}, {column!r}: {value!r} is not {wanted}")
+    """The error of a value that can't be used, such as the label of an unlabelled test row.
+
+    ``column`` may go on with a path inside of it, such as ``choices.text[2]``.
+    """
+    name, rest = column, ""
+    if column not in spec.columns:
+        name = re.split(r"[.\[]", column, maxsplit=1)[0]
+        rest = column.removeprefix(name)
+    shown = ascii(value)  # as anything may stand here, also what no terminal can show
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+    return CorruptDataError(f"{spec.name}: row {index}, {name!r}{rest}: {shown} is not {wanted}")
 
 
 def text_of(spec: TaskSpec, index: int, row: Row, column: str) -> str:
@@ -39,10 +51,70 @@ def text_of(spec: TaskSpec, index: int, row: Row, column: str) -> str:
     Raises:
         CorruptDataError: The column holds something else, such as None.
     """
-    value = row[column]
+    return text_at(spec, index, column, row[column])
+
+
+def text_at(spec: TaskSpec, index: int, path: str, value: Any) -> str:
+    """A value that must be a text, found at a path such as ``choices.text[2]``.
+
+    Raises:
+        CorruptDataError: It is something else, or holds half of a surrogate pair.
+    """
     if not isinstance(value, str):
-        raise bad_value(spec, index, column, value, "a text")
+        raise bad_value(spec, index, path, value, "a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        wanted = (
+            f"a text: character {error.start} is half of a surrogate pair, which has no UTF-8 "
+            "(the file was cut inside a character, or written with errors=surrogate…)"
+        )
+        raise bad_value(spec, index, path, value, wanted) from None
     return value
+
+
+def list_at(spec: TaskSpec, index: int, path: str, value: Any) -> list[Any]:
+    """A value that must be a list.
+
+    Raises:
+        CorruptDataError: It is something else.
+    """
+    if not isinstance(value, list | tuple):
+        raise bad_value(spec, index, path, value, "a list")
+    return list(value)
+
+
+def texts_at(spec: TaskSpec, index: int, path: str, value: Any) -> list[str]:
+    """A value that must be a list of texts.
+
+    Raises:
+        CorruptDataError: It is something else; names the place in the list.
+    """
+    found = list_at(spec, index, path, value)
+    return [text_at(spec, index, f"{path}[{i}]", item) for i, item in enumerate(found)]
+
+
+def lists_of(spec: TaskSpec, index: int, row: Row, column: str, keys: Sequence[str]) -> list[Any]:
+    """The equally long lists under some keys of a column.
+
+    Raises:
+        CorruptDataError: The column holds something else.
+    """
+    value = row[column]
+    if not isinstance(value, Mapping) or any(key not in value for key in keys):
+        raise bad_value(spec, index, column, value, f"a pair of lists, {' and '.join(keys)}")
+    found = [list_at(spec, index, f"{column}.{key}", value[key]) for key in keys]
+    if len({len(items) for items in found}) > 1:
+        lengths = " and ".join(str(len(items)) for items in found)
+        raise bad_value(
+            spec, index, column, value, f"lists of one length ({' and '.join(keys)}: {lengths})"
+        )
+    return found
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer: neither a bool nor a float with an integer's value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def tokenized(

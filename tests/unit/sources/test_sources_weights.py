@@ -129,3 +129,50 @@ def test_a_full_commit_is_its_own_pin(roots: Roots, lock: Lock) -> None:
     pin = weights.resolve(ref, online, lock, network=False)
     assert pin is not None
     assert pin.value == COMMIT
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "weights-a.safetensors"],
+)
+def test_a_folders_pin_covers_every_file_that_may_be_read(
+    name: str, model: Path, roots: Roots
+) -> None:
+    found = {weights.fetch(ModelRef.parse(str(model)), roots, Lock(model / "lock")).value}
+    for content in ("one", "two"):
+        (model / name).write_text(content)
+        found.add(weights.fetch(ModelRef.parse(str(model)), roots, Lock(model / "lock")).value)
+    assert len(found) == 3
+    (model / "README.md").write_text("another")
+    (model / "training_args.bin").write_text("another")
+    found.add(weights.fetch(ModelRef.parse(str(model)), roots, Lock(model / "lock")).value)
+    assert len(found) == 3
+
+
+def test_relative_folders_are_found_from_the_file_that_names_them(
+    model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    suites = model.parent.parent / "suites"
+    suites.mkdir()
+    monkeypatch.chdir(tmp_path.parent)
+    assert weights.located("../models/tiny", suites) == str(model)
+    assert weights.located("models/tiny", model.parent.parent) == str(model)
+    assert weights.located(str(model), suites) == str(model)
+    for other in ("minilm-l6", "owner/name", "owner/name@main"):
+        assert weights.located(other, suites) == other
+    for absent in ("./tiny", "../models/tinny", "/nowhere/at/all", "~nobody/model"):
+        with pytest.raises(MissingDataError, match=r"not a folder.*Looked for"):
+            weights.located(absent, suites)
+
+
+def test_a_cells_folder_is_known_to_this_machines_cache_alone(
+    model: Path, roots: Roots, lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(roots.cache.parent)
+    pin = weights.resolve(ModelRef.parse(str(model)), roots, lock, network=True)
+    assert pin is not None
+    with pytest.raises(MissingDataError, match=r"\./tiny .*is not known here.*fetch"):
+        weights.reference("./tiny", pin.identity, roots)
+    weights.fetch(ModelRef.parse(str(model)), roots, lock)
+    assert weights.reference("./tiny", pin.identity, roots) == ModelRef("path", str(model))
+    assert weights.reference("owner/name", f"hub:{COMMIT}", roots) == ModelRef("hub", "owner/name")

@@ -110,7 +110,7 @@ def test_accuracy_by_hand() -> None:
         ("winogrande", {**WINO, "answer": "1", "sentence": "No gap."}, "sentence"),
         ("winogrande", {**WINO, "answer": "1", "option2": None}, "option2"),
         ("race", {**RACE, "answer": "AB"}, "answer"),
-        ("race", {**RACE, "options": ["oven", "dock"]}, "choices"),
+        ("race", {**RACE, "options": ["oven", "dock"]}, "options"),
         ("race", {**RACE, "options": "ABCD"}, "options"),
         ("race", {**RACE, "article": 3}, "article"),
     ],

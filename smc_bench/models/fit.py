@@ -1,0 +1,88 @@
+"""Does a tokenizer fit its model? Ids, special tokens, token types and positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from smc_bench.errors import ModelError
+
+# These number positions from padding_idx + 1 on, so the first ones are never used.
+_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+# These have one token type (or none), and are given no others.
+_ONE_TYPE = _FROM_PADDING | {"distilbert"}
+
+
+def positions(config: Any) -> int | None:
+    """Tokens that a sequence may have at most, or None where nothing limits them."""
+    limit = int(getattr(config, "max_position_embeddings", 0) or 0)
+    if not limit:
+        return None
+    skipped = (config.pad_token_id or 0) + 1 if config.model_type in _FROM_PADDING else 0
+    return max(limit - skipped, 0)
+
+
+def check_length(config: Any, max_length: int, folder: Path) -> None:
+    """Fail if sequences may become longer than a model has positions.
+
+    Raises:
+        ModelError: Naming both numbers.
+    """
+    usable = positions(config)
+    if usable is not None and max_length > usable:
+        raise ModelError(
+            f"max_length {max_length} is more than the {usable} positions that {folder.name} has: "
+            "set max_length of the task in the suite"
+        )
+
+
+def check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
+    """Fail if a tokenizer makes ids that the model lacks, or not the tokens that it needs.
+
+    Raises:
+        ModelError: Saying what does not fit.
+    """
+    vocabulary = tokenizer.get_vocab()
+    special = set(tokenizer.all_special_tokens)
+    if not set(vocabulary) - special:
+        raise ModelError(
+            f"{folder}: its tokenizer knows no word: the vocabulary holds nothing but "
+            f"{', '.join(sorted(special))}; copy the files of the model's own tokenizer"
+        )
+    rows = int(config.vocab_size)
+    highest = max(vocabulary.values())
+    if highest >= rows:
+        token = max(vocabulary, key=lambda name: vocabulary[name])
+        raise ModelError(
+            f"{folder}: its tokenizer has {len(vocabulary)} ids up to {highest} ({token!r}), but "
+            f"the model has embeddings for {rows} (vocab_size): the tokenizer is another model's, "
+            "or tokens were added after the model was saved"
+        )
+    _check_special(tokenizer, config, folder)
+
+
+def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
+    for name in ("pad_token", "cls_token", "sep_token"):
+        if getattr(tokenizer, name) is None:
+            raise ModelError(
+                f"{folder}: its tokenizer has no {name}: name it in tokenizer_config.json"
+            )
+    if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_token_id:
+        raise ModelError(
+            f"{folder}: padding is id {tokenizer.pad_token_id} ({tokenizer.pad_token}) for the "
+            f"tokenizer, but pad_token_id {config.pad_token_id} in config.json: correct the latter"
+        )
+    encoded = tokenizer("a", "b")
+    ids = list(encoded["input_ids"])
+    if ids[:1] != [tokenizer.cls_token_id] or ids[-1:] != [tokenizer.sep_token_id]:
+        raise ModelError(
+            f"{folder}: its tokenizer does not put {tokenizer.cls_token} before and "
+            f"{tokenizer.sep_token} after a text: tokenizer.json lacks its post_processor"
+        )
+    types = max(encoded.get("token_type_ids") or [0])
+    known = int(getattr(config, "type_vocab_size", 0) or 0)
+    if types >= max(known, 1) and config.model_type not in _ONE_TYPE:
+        raise ModelError(
+            f"{folder}: its tokenizer tells {types + 1} kinds of text apart (token_type_ids), but "
+            f"the model has {known} (type_vocab_size)"
+        )
