@@ -135,6 +135,9 @@ class Group(click.Group):
             return super().invoke(ctx)
         except SmcBenchError as error:
             fail(str(error))
+        except KeyboardInterrupt:
+            say("interrupted")
+            sys.exit(130)
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(1)
