@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 import threading
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from smc_bench.store.artefacts import MADE, Artefacts
 from smc_bench.store.files import read_json
+from smc_bench.store.holder import holder
 
 
 def no_pause() -> None:
@@ -71,8 +70,7 @@ def test_a_dead_maker_is_replaced_and_leaves_nothing(tmp_path: Path) -> None:
     final = Artefacts(tmp_path).path("kind", {})
     final.parent.mkdir(parents=True)
     claim = final.with_name(f".{final.name}.claim")
-    dead = {"host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(), "pid": 2**22 + 1}
-    claim.write_text(json.dumps(dead | {"born": 0.0}))
+    claim.write_text(json.dumps(holder() | {"pid": 2**22 + 1, "born": 0.0}))
     assert Artefacts(tmp_path).get("kind", {}, writer("x"), no_pause) == final
     assert not claim.exists()
 
