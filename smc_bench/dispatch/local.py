@@ -25,6 +25,7 @@ from smc_bench.store.files import read_json
 from smc_bench.store.record import TRANSIENT
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.portable import model_words, portable
 
 _POLL_SECONDS = 0.5
 # A process without a cell has nothing to save.
@@ -198,7 +199,7 @@ class LocalPool:
 
     def _start(self, cell: Cell, threads: int) -> None:
         folder = self._folder(cell)
-        folder.create(cell.model_dump(mode="json"))
+        folder.create(portable(cell))
         folder.note_sharing(self.options.spared.get(cell.id))
         self._tried.add(cell.id)
         slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
@@ -206,11 +207,11 @@ class LocalPool:
         worker, old = self._free.pop(slot, None), folder.state()
         # A process that is gone may have had the cell and failed, all before it is looked at.
         if worker is None or not (worker.give(cell, threads) or folder.state() != old):
-            worker = self._fresh(slot, threads, folder.path / "worker.log")
+            worker = self._fresh(slot, threads, cell, folder.path / "worker.log")
             worker.give(cell, threads)  # if that fails, its exit code will say why
         self.workers.append(worker)
 
-    def _fresh(self, slot: int, threads: int, log: Path) -> WorkerProcess:
+    def _fresh(self, slot: int, threads: int, cell: Cell, log: Path) -> WorkerProcess:
         data, plugins = self.roots.data, self.options.include
         command = worker_command(
             None,
@@ -219,6 +220,7 @@ class LocalPool:
             None if data is None else str(data),
             self.execution.model_dump_json(),
             (
+                *model_words(cell),
                 *(word for path in plugins for word in ("--include", str(path.absolute()))),
                 *(("--processes", str(self.options.per_cell)) if self.options.per_cell > 1 else ()),
             ),

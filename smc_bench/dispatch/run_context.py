@@ -68,7 +68,14 @@ class FolderContext:
 
     def model_folder(self) -> Path:
         """Local folder of the pretrained model."""
-        reference = weights.ModelRef.parse(self.cell.model)
+        try:
+            reference = weights.ModelRef.parse(self.cell.model)
+        except MissingDataError as error:
+            if not self.cell.model_pin.startswith("path:"):
+                raise
+            raise MissingDataError(
+                f"where the model's folder is was not said (worker --model FOLDER): {error}"
+            ) from None
         pin = weights.resolve(reference, self.roots, self.lock, network=True)
         self._check(pin, self.cell.model_pin, self.cell.model)
         assert pin is not None
@@ -189,6 +196,7 @@ class Assignment:
         execution: How the cell is to be run, before what an earlier attempt fixed.
         parent: Process that must stay the worker's parent, or None to outlive it.
         stop: Set by a signal.
+        model: The model's folder, if the cell's file has only its name.
     """
 
     store: Store
@@ -197,10 +205,12 @@ class Assignment:
     execution: Execution
     parent: int | None
     stop: threading.Event
+    model: str | None = None
 
     def cell(self) -> Cell:
         """The cell, from its folder."""
-        return Cell.model_validate(read_json(self.folder.path / "cell.json"))
+        cell = Cell.model_validate(read_json(self.folder.path / "cell.json"))
+        return cell.model_copy(update={"model": self.model}) if self.model else cell
 
     def context(self, kind: type[_Context], attempt: int, execution: Execution) -> _Context:
         """The context of an attempt, which stops on the worker's signals."""

@@ -20,6 +20,7 @@ from smc_bench.engine.recipe import TrackerName
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.portable import portable
 
 PROJECT = "smc-bench"
 _TOLD = frozenset({"loss", "lr", "sparsity"})
@@ -84,7 +85,7 @@ class Trackers:
         assert self._running is not None
         self._running[name] = tracker
         if name not in begun:
-            tracker.store_init_configuration(flat(self._cell.model_dump(mode="json")))
+            tracker.store_init_configuration(flat(portable(self._cell)))
             run = str(tracker.tracker.info.run_id) if name == "mlflow" else self._cell.id
             write_json(self._folder / "trackers.json", {**begun, name: run})
 

@@ -32,6 +32,7 @@ from smc_bench.store.provenance import provenance
 from smc_bench.store.record import SCHEMA_VERSION, Record
 from smc_bench.store.store import CellFolder, Store, now
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.portable import portable
 
 if TYPE_CHECKING:
     from smc_bench.engine.processes import Processes
@@ -65,7 +66,7 @@ def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
         return Team(folder, count, words).run(given.parent, stop)
     roots = Roots.from_environment(given.data_root, given.cache)
     execution = Execution.model_validate_json(given.execution)
-    assignment = Assignment(store, folder, roots, execution, given.parent, stop)
+    assignment = Assignment(store, folder, roots, execution, given.parent, stop, given.model)
     if not together:
         return attempt_cell(assignment)
     from smc_bench.engine.processes import join
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
     parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
+    parser.add_argument("--model", help="the model's folder, of which cell.json has only the name")
     parser.add_argument("--processes", type=int, help="train in so many; one GPU each")
     return parser
 
@@ -180,7 +182,7 @@ def _record(
             **content,
             "schema_version": SCHEMA_VERSION,
             "cell_id": cell.id,
-            "cell": cell.model_dump(mode="json"),
+            "cell": portable(cell),
             "reportable": cell.limit is None,
             "attempt": attempt,
             "started": started,

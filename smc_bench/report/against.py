@@ -15,6 +15,7 @@ from smc_bench.report.reported import MODELS, TASKS, Number, Reported
 from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
 from smc_bench.suite.expand import Entry
+from smc_bench.suite.portable import shown_model
 
 Word = Literal["reproduced", "within seed noise", "off", "not comparable", "unknown"]
 
@@ -139,7 +140,7 @@ def _reasons(entry: Entry, results: Results, method: Method, number: Number) -> 
     cell = entry.cell
     found = []
     if MODELS.get(number.model) != cell.model:
-        found.append(f"other model ({cell.model}, theirs {number.model})")
+        found.append(f"other model ({shown_model(cell.model)}, theirs {number.model})")
     if cell.task.name in SEEN.get(cell.model, ()):
         found.append("the model saw this task in pretraining")
     found += [

@@ -9,6 +9,7 @@ import pandas as pd
 from smc_bench.report.frame import labels
 from smc_bench.report.results import Results
 from smc_bench.suite.expand import DENSE_ARM, Plan
+from smc_bench.suite.portable import shown_model
 from smc_bench.tasks.specs import SPECS
 
 # SMC-Bench's own last event leaves up to 0.7 % of the target out: that much is worth a word.
@@ -55,7 +56,9 @@ def _of_plan(plan: Plan) -> list[str]:
     model = plan.loaded.suite.model
     for settings, task in labels(plan).items():
         if settings.name in SEEN.get(model, ()):
-            found.append(f"{task}: {model} saw this task's training pairs in pretraining.")
+            found.append(
+                f"{task}: {shown_model(model)} saw this task's training pairs in pretraining."
+            )
     return found
 
 

@@ -12,6 +12,7 @@ from smc_bench.report.footnotes import footnotes
 from smc_bench.report.results import Results
 from smc_bench.report.separable import BOLD
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.suite.portable import shown_model
 
 Style = Literal["markdown", "latex"]
 
@@ -84,7 +85,8 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
     loaded = results.plan.loaded
     lines = [f"# {loaded.suite.title}", ""]
     lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
+        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, "
+        f"model `{shown_model(loaded.suite.model)}`.",
         "",
     ]
     notes: list[str] = []

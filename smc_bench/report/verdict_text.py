@@ -11,6 +11,7 @@ from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL
 from smc_bench.report.tables import AT
 from smc_bench.report.verdicts import Finding, Verdict
+from smc_bench.suite.portable import shown_model
 
 _SIGN = {"better": "better by at least", "no_worse": "worse by at most", "equal": "equal within"}
 
@@ -20,7 +21,8 @@ def markdown(results: Results, verdicts: list[Verdict]) -> str:
     loaded = results.plan.loaded
     lines = [f"# Claims: {loaded.suite.title}", ""]
     lines += [
-        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, model `{loaded.suite.model}`.",
+        f"Suite `{loaded.suite.name}`, profile `{loaded.profile}`, "
+        f"model `{shown_model(loaded.suite.model)}`.",
         "",
     ]
     if not verdicts:

@@ -20,6 +20,7 @@ from smc_bench.report.results import Results
 from smc_bench.report.stats import LEVEL, holm
 from smc_bench.suite.claims import Claim
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.suite.portable import shown_model
 
 Word = Literal["supported", "contradicted", "can't tell", "not run"]
 
@@ -146,7 +147,7 @@ def _overall(findings: tuple[Finding, ...]) -> Word:
 
 def _elsewhere(claim: Claim, results: Results) -> tuple[str, ...]:
     model = results.plan.loaded.suite.model
-    found = [] if model in claim.models else [f"model {model}"]
+    found = [] if model in claim.models else [f"model {shown_model(model)}"]
     limited = partial(results.plan)
     for task, called in results.labels.items():
         if task.name not in claim.tasks:

@@ -31,6 +31,7 @@ from smc_bench.sources import Roots
 from smc_bench.store.record import TRANSIENT
 from smc_bench.store.store import Store, now
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.portable import model_words, portable
 
 # A worker is told to save this long before submitit must have its requeue through.
 _REQUEUE_SECONDS = 15.0
@@ -164,7 +165,7 @@ class Submitter:
 
     def _submit(self, batch: Batch, after: str | None) -> list[str]:
         for cell in (cell for job in batch.jobs for cell in job):
-            self.store.folder(cell.folder).create(cell.model_dump(mode="json"))
+            self.store.folder(cell.folder).create(portable(cell))
             # Tasks of an array do not wait for each other, whatever a local run has noted.
             self.store.folder(cell.folder).note_sharing(None)
         # A folder of its own: where a site's job ids start again, old results must not answer.
@@ -202,7 +203,7 @@ class Submitter:
             self.execution.model_dump_json(),
             patient=batch.teacher,
             grace=max(5.0, batch.settings.signal_seconds - _REQUEUE_SECONDS),
-            extra=self.extra + _processes(batch.settings),
+            extra=self.extra + model_words(cells[0]) + _processes(batch.settings),
         )
 
 
