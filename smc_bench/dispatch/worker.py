@@ -23,7 +23,7 @@ from smc_bench.dispatch.team import Team, launched, size
 from smc_bench.dispatch.warm import serve
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
-from smc_bench.environment import clean
+from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
@@ -142,6 +142,8 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
 
     processes = processes or ALONE
     cell, folder = given.cell(), given.folder
+    # More than the cores that torch sees are taken only when it is told so.
+    torch.set_num_threads(asked_threads(os.environ) or torch.get_num_threads())
     execution = keep(folder, cell.recipe.train.batch, given.execution, processes.count)
     context = given.context(FolderContext, attempt, execution)
     threads = torch.get_num_threads()
