@@ -204,9 +204,9 @@ class LocalPool:
         self._tried.add(cell.id)
         slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
         slot = min(slots & self._free.keys() or slots)
-        worker, old = self._free.pop(slot, None), folder.state()
-        # A process that is gone may have had the cell and failed, all before it is looked at.
-        if worker is None or not (worker.give(cell, threads) or folder.state() != old):
+        worker, old = self._free.pop(slot, None), _looks(folder)
+        # A process that is gone may have had the cell and ended, all before it is looked at.
+        if worker is None or not (worker.give(cell, threads) or _looks(folder) != old):
             worker = self._fresh(slot, threads, cell, folder.path / "worker.log")
             worker.give(cell, threads)  # if that fails, its exit code will say why
         self.workers.append(worker)
@@ -291,3 +291,8 @@ class LocalPool:
         for worker in self.workers:
             worker.stop(self._stop.left())
         self._dismiss(list(self._free))
+
+
+def _looks(folder: CellFolder) -> tuple[str, int | None]:
+    """What changes as soon as a worker takes the cell: a resumed one is interrupted once more."""
+    return folder.state(), folder.latest_attempt()

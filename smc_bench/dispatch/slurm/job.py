@@ -40,6 +40,7 @@ class RunCells:
         patient: Whether to wait for as long as somebody else runs the cell. A teacher's job does,
             because its students are held by the job's end.
         grace: Seconds that a worker is given to save when the job is told to stop.
+        model: The worker's option that says where the model's folder is.
         extra: Further options of the worker.
     """
 
@@ -56,11 +57,13 @@ class RunCells:
         *,
         patient: bool = False,
         grace: float = 60.0,
+        model: tuple[str, ...] = (),
         extra: tuple[str, ...] = (),
     ) -> None:
         """Only names and settings: this object is pickled by submitit."""
         self.cells, self.results, self.cache, self.data_root = cells, results, cache, data_root
-        self.execution, self.patient, self.grace, self.extra = execution, patient, grace, extra
+        self.execution, self.patient, self.grace = execution, patient, grace
+        self.model, self.extra = model, extra
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: CellFolder | None = None
         self._told_to_stop = False
@@ -96,6 +99,7 @@ class RunCells:
                 self.execution,
                 patient=self.patient,
                 grace=self.grace,
+                model=self.model,
                 extra=self.extra,
             )
         )
@@ -133,8 +137,9 @@ class RunCells:
         return True
 
     def _attempt(self, folder: CellFolder, relative: str) -> int:
+        more = self.model + self.extra
         command = worker_command(
-            relative, self.results, self.cache, self.data_root, self.execution, self.extra
+            relative, self.results, self.cache, self.data_root, self.execution, more
         )
         environment = worker_environment(int(os.environ.get("SLURM_CPUS_PER_TASK") or 1))
         # Compute nodes have no network; what is missing should fail at once, not after retries.

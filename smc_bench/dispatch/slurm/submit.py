@@ -203,7 +203,8 @@ class Submitter:
             self.execution.model_dump_json(),
             patient=batch.teacher,
             grace=max(5.0, batch.settings.signal_seconds - _REQUEUE_SECONDS),
-            extra=self.extra + model_words(cells[0]) + _processes(batch.settings),
+            model=model_words(cells[0]),
+            extra=self.extra + _processes(batch.settings),
         )
 
 

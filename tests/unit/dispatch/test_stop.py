@@ -62,6 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
     monkeypatch.setattr(local, "worker_command", command)
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def start(on_tick: Tick, *cells: Cell, deaf: bool = True, jobs: int = 2) -> Outcome:
         nonlocal kind

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -49,14 +48,16 @@ def test_a_damaged_one_is_made_again(tmp_path: Path, damaged: str) -> None:
 
 def test_several_at_once_make_it_once(tmp_path: Path) -> None:
     calls: list[str] = []
+    waits = threading.Semaphore(0)
 
     def slow(folder: Path) -> None:
         calls.append("made")
-        time.sleep(0.2)
+        for _ in range(3):
+            waits.acquire()  # the others are there, and wait
         (folder / "content").write_text("x")
 
     def want() -> None:
-        Artefacts(tmp_path).get("kind", {}, slow, lambda: time.sleep(0.01))
+        Artefacts(tmp_path).get("kind", {}, slow, waits.release)
 
     threads = [threading.Thread(target=want) for _ in range(4)]
     for thread in threads:
