@@ -132,7 +132,7 @@ def _write_card(
 
     # A copy of the record goes along, so that whoever has the folder has every setting.
     content = read_json(folder.path / "record.json")
-    if str(content["cell"].get("model_pin", "")).startswith("path:"):
+    if str(content["cell"].get("model_pin", "")).startswith("path:"):  # of older versions
         content["cell"]["model"] = Path(content["cell"]["model"]).name  # a path is private
     write_json(target / "smc_bench_record.json", content)
     above = store.by_id(str(record.cell["teacher"])) if record.cell.get("teacher") else None

@@ -146,6 +146,9 @@ class Group(click.Group):
                 return super().invoke(ctx)
         except SmcBenchError as error:
             fail(str(error))
+        except KeyboardInterrupt:
+            say("interrupted")
+            sys.exit(130)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}")

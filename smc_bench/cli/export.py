@@ -8,6 +8,7 @@ import click
 
 from smc_bench.cli.common import include_option, say
 from smc_bench.cli.output import echo
+from smc_bench.environment import computing
 from smc_bench.plugins import load_plugins
 from smc_bench.store.store import Store
 
@@ -36,7 +37,8 @@ def command(
 
     load_plugins(include)
     store = Store(results)
-    folder = export_cell(store, cell_id, to, onnx=onnx or opset is not None, opset=opset or 0)
+    with computing():
+        folder = export_cell(store, cell_id, to, onnx=onnx or opset is not None, opset=opset or 0)
     found = store.by_id(cell_id)
     record = found.record() if found else None
     if record is not None and not record.reportable:

@@ -43,6 +43,12 @@ from smc_bench.suite.predict import Predictor, Timing
     help="Cells at once (default: one a GPU; without GPUs two, if cores and memory allow).",
 )
 @click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads of all cells together, shared out among those that run at once (default: "
+    "OMP_NUM_THREADS if it is set, else the cores).",
+)
+@click.option(
     "--gpus-per-cell",
     type=click.IntRange(min=1),
     default=1,
@@ -73,6 +79,7 @@ from smc_bench.suite.predict import Predictor, Timing
 def command(
     session: Session,
     jobs: int | None,
+    threads: int | None,
     gpus_per_cell: int,
     only: tuple[str, ...],
     limit: int | None,
@@ -86,6 +93,8 @@ def command(
     """Run what is missing of a suite."""
     if slurm is not None and gpus_per_cell > 1:
         raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
+    if slurm is not None and threads is not None:
+        raise click.UsageError("--threads is for this machine; with --slurm write --cpus")
     loaded = session.load()
     _refuse_untuned(loaded)
     claims_about(session.suite)
@@ -94,7 +103,7 @@ def command(
         session.store.check_writable()
     plan = session.plan(network=not dry_run, limit=limit, measure=slurm is None and not dry_run)
     # A cell that trains on several GPUs takes the place of as many cells.
-    machine = this_machine(jobs, gpus[::gpus_per_cell])
+    machine = this_machine(jobs, gpus[::gpus_per_cell], threads)
     cells, timings = _ordered(session, select(plan, only), None if slurm else machine)
     if slurm is None:
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
@@ -120,7 +129,9 @@ def command(
     spared = spared_of(session.store, cells) if gpus_per_cell == 1 else {}
     forecast = Forecast(session.store, cells, machine, timings, spared)
     live = Live(cells, forecast)
-    options = Options(machine.jobs, retry, force, gpus, session.include, gpus_per_cell, spared)
+    options = Options(
+        machine.jobs, retry, force, gpus, session.include, gpus_per_cell, spared, machine.cores
+    )
     pool = LocalPool(session.store, session.roots, execution, options, live)
     outcome = pool.run(cells)
     live.close()
@@ -246,7 +257,7 @@ def _summary(outcome: Outcome, cells: dict[str, Cell]) -> int:
     say(f"{done} of {len(cells)} cells done")
     if outcome.interrupted:
         say("interrupted; the same command goes on from here")
-        return 130
+        return 128 + outcome.signal
     if outcome.failed:
         say("run again with --retry to try failed cells again; smc-bench logs ID shows why")
     return 0 if done == len(cells) else 1

@@ -7,6 +7,7 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.output import echo
 from smc_bench.cli.report import end, folder_of
+from smc_bench.environment import computing
 from smc_bench.errors import SuiteError
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.tasks.specs import SPECS
@@ -47,9 +48,9 @@ def command(session: Session, temperatures: tuple[float, ...], rows: int) -> Non
         if SPECS[task.name].family == "regression":
             say(f"{called[task]}: one output has no distribution to soften; left out")
             continue
-        found = report.Softened(
-            called[task], teacher_logits(cell, session.store, session.roots, rows)
-        )
+        with computing():
+            logits = teacher_logits(cell, session.store, session.roots, rows)
+        found = report.Softened(called[task], logits)
         echo(found.markdown(levels))
         written.files(folder_of(session, plan), found.makers(levels))
     end(written)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from smc_bench.environment import asked_threads
+
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _GIB_FOR_TWO = 8.0
 
@@ -19,7 +21,7 @@ class Machine:
 
     Attributes:
         jobs: Cells at once at most.
-        cores: Cores that may be used.
+        cores: Threads that cells share out: the cores that may be used, or what was asked for.
         gpus: Whether cells run on GPUs, so that cores do not bound their number.
     """
 
@@ -28,10 +30,31 @@ class Machine:
     gpus: bool = False
 
 
-def this_machine(jobs: int | None, gpus: Sequence[str]) -> Machine:
-    """This machine, with as many jobs as asked for, or the default."""
+def this_machine(jobs: int | None, gpus: Sequence[str], threads: int | None = None) -> Machine:
+    """This machine, with as many jobs as asked for, or the default.
+
+    Args:
+        jobs: Cells at once, or None for the default.
+        gpus: GPUs that may be used.
+        threads: Threads of all cells together, or None for :func:`budget`'s default.
+    """
     cores = usable_cores()
-    return Machine(jobs or default_jobs(len(gpus), cores), cores, bool(gpus))
+    jobs = jobs or default_jobs(len(gpus), cores)
+    return Machine(jobs, budget(threads, jobs, cores), bool(gpus))
+
+
+def budget(asked: int | None, jobs: int, cores: int) -> int:
+    """Threads that all cells of a run share out: those asked for, else the user's, else the cores.
+
+    The user's are those of ``OMP_NUM_THREADS``. It speaks of one process, so it does not make jobs
+    wait for each other that have a core each: there are at least as many threads as such jobs.
+
+    Args:
+        asked: What the command line says, or None.
+        jobs: Cells at once at most.
+        cores: Cores that may be used.
+    """
+    return max(asked or asked_threads(os.environ) or cores, min(jobs, cores))
 
 
 def usable_cores() -> int:

@@ -48,7 +48,7 @@ def check_files(folder: Path) -> list[Finding]:
         return [Finding("results folder", "bad", f"{folder}: {error.strerror}")]
     checks: tuple[tuple[str, Callable[[Path], Finding]], ...] = (
         ("atomic rename", _rename),
-        ("exclusive create by link", _exclusive),
+        ("exclusive create", _exclusive),
         ("locks", _locks),
         ("clock", _clock),
         ("room", _room),
@@ -81,9 +81,9 @@ def _rename(trial: Path) -> Finding:
 def _exclusive(trial: Path) -> Finding:
     path = trial / "lease.json"
     if create_json(path, {}) and not create_json(path, {}):
-        return Finding("exclusive create by link", "ok", "a second writer of a lease is refused")
+        return Finding("exclusive create", "ok", "a second writer of a lease is refused")
     text = "two writers both got the same lease: two attempts could run one cell"
-    return Finding("exclusive create by link", "bad", text)
+    return Finding("exclusive create", "bad", text)
 
 
 def _locks(trial: Path) -> Finding:

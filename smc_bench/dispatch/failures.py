@@ -6,6 +6,8 @@ import errno
 import traceback
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from smc_bench.errors import (
     AuditError,
     CorruptDataError,
@@ -25,6 +27,7 @@ _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (MemoryError, "out_of_memory"),
     (PeerLostError, "killed"),
     (SmcBenchError, "invalid"),
+    (SafetensorError, "invalid"),
 )
 
 

@@ -8,14 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from smc_bench.environment import fixed, passed, python_path
+
 # Exit codes of a worker: done, failed, someone else has the cell, interrupted.
 DONE, FAILED, TAKEN, INTERRUPTED = 0, 1, 3, 4
-
-# glibc gives blocks beyond 32 MB, and what is free at the heap's end, back to the system at once; a
-# training step asks for them again, page by page. Kept, a step takes about a sixth less time.
-_KEEP_MEMORY = (
-    "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.top_pad=67108864"
-)
 
 # How long a thread looks for work before it sleeps. Unpadded batches are many small pieces of work:
 # libgomp's passive threads (0) are woken for each, its own default (300,000, libgomp's manual at
@@ -24,6 +20,9 @@ _KEEP_MEMORY = (
 _SPIN = "4000"
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+
+# -P: Python's -m would put the current folder before all others, and import what lies there.
+WORKER = (sys.executable, "-P", "-m", "smc_bench.dispatch.worker")
 
 
 def worker_command(
@@ -45,7 +44,7 @@ def worker_command(
         execution: :class:`smc_bench.engine.recipe.Execution` as JSON.
         extra: Further options of the worker.
     """
-    command = [sys.executable, "-m", "smc_bench.dispatch.worker", *([relative] if relative else [])]
+    command = [*WORKER, *([relative] if relative else [])]
     command += ["--results", results, "--cache", cache]
     command += ["--parent", str(os.getpid()), "--execution", execution]
     if data_root is not None:
@@ -54,21 +53,15 @@ def worker_command(
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Environment of a worker: threads, memory, deterministic kernels, and this very package."""
-    # Where a name comes twice, glibc takes the last: the user's.
-    tunables = [_KEEP_MEMORY, *filter(None, [os.environ.get("GLIBC_TUNABLES")])]
-    paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        # Workers that spin for each other's cores are many times slower than passive ones.
-        "OMP_WAIT_POLICY": "passive",
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN),
-        "GLIBC_TUNABLES": ":".join(tunables),
-        "TOKENIZERS_PARALLELISM": "false",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+    """Environment of a worker: what may pass, threads, memory, and this very package.
+
+    See :mod:`smc_bench.environment`.
+    """
+    given = passed(os.environ)
+    given |= {"GOMP_SPINCOUNT": given.get("GOMP_SPINCOUNT", _SPIN)}
+    given |= {"OMP_NUM_THREADS": str(threads), **fixed(os.environ)}
+    path = python_path(os.environ, PACKAGE_PARENT)
+    return {**given, "PYTHONPATH": path} if path else given
 
 
 def visible_gpus() -> tuple[str, ...]:

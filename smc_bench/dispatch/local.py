@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smc_bench.dispatch.capacity import fits, share, usable_cores
+from smc_bench.dispatch.capacity import budget, fits, share, usable_cores
 from smc_bench.dispatch.failures import failure_of_end
-from smc_bench.dispatch.launch import worker_command, worker_environment
+from smc_bench.dispatch.launch import INTERRUPTED, worker_command, worker_environment
+from smc_bench.dispatch.stop import Stop
 from smc_bench.dispatch.worker_process import WorkerProcess, wait_for_any
 from smc_bench.engine.recipe import Execution
+from smc_bench.errors import StoreError
 from smc_bench.sources import Roots
 from smc_bench.store.files import read_json
 from smc_bench.store.record import TRANSIENT
@@ -26,7 +27,8 @@ from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
 
 _POLL_SECONDS = 0.5
-_GRACE_SECONDS = 120.0
+# A process without a cell has nothing to save.
+_LEAVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Options:
     """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers.
 
     A cell trains in ``per_cell`` processes, one GPU each. ``spared`` has the cells that begin alike
-    (:func:`smc_bench.suite.sharing.spared_steps`).
+    (:func:`smc_bench.suite.sharing.spared_steps`). All cells together have ``threads`` (None: see
+    :func:`smc_bench.dispatch.capacity.budget`).
     """
 
     jobs: int = 1
@@ -44,16 +47,22 @@ class Options:
     include: tuple[Path, ...] = ()
     per_cell: int = 1
     spared: Mapping[str, int] = field(default_factory=dict)
+    threads: int | None = None
 
 
 @dataclass
 class Outcome:
-    """Cells by how they ended, as their folders say."""
+    """Cells by how they ended, as their folders say; the signal that ended the run, or 0."""
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
+    signal: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was told to stop."""
+        return self.signal != 0
 
 
 class LocalPool:
@@ -75,12 +84,12 @@ class LocalPool:
         """Nothing starts before :meth:`run`."""
         self.store, self.roots, self.execution, self.options = store, roots, execution, options
         self.on_tick = on_tick
-        self.cores = usable_cores()
+        self.cores = budget(options.threads, options.jobs, usable_cores())
         self.waiting: list[Cell] = []
         self.workers: list[WorkerProcess] = []
         self.outcome = Outcome()
         self._free: dict[int, WorkerProcess] = {}
-        self._stopping = False
+        self._stop = Stop()
         self._tried: set[str] = set()
 
     @property
@@ -91,10 +100,11 @@ class LocalPool:
     def run(self, cells: dict[str, Cell]) -> Outcome:
         """Bring cells to a record, in order, as far as possible."""
         previous = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
-        self.waiting = [cell for cell in cells.values() if not self._settled(cell)]
         try:
-            while self.workers or (self.waiting and not self._stopping):
+            self.waiting = [cell for cell in cells.values() if not self._settled(cell)]
+            while self.workers or (self.waiting and not self._stop.told):
                 self._start_ready()
+                self._stop.press(self.workers)
                 self._tick()
                 wait_for_any(self.workers, _POLL_SECONDS)
                 self._reap()
@@ -102,7 +112,7 @@ class LocalPool:
             self._stop_workers()
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        self.outcome.interrupted = self._stopping
+        self.outcome.signal = self._stop.signal
         self._tick()
         return self.outcome
 
@@ -135,7 +145,7 @@ class LocalPool:
 
     def _start_ready(self) -> None:
         room = self.options.jobs - len(self.workers)
-        if room < 1 or self._stopping:
+        if room < 1 or self._stop.told:
             return
         ready, running = self._ready(room), len(self.workers)
         for cell in ready:
@@ -193,9 +203,9 @@ class LocalPool:
         self._tried.add(cell.id)
         slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
         slot = min(slots & self._free.keys() or slots)
-        worker, old = self._free.pop(slot, None), folder.state()
-        # A process that is gone may have had the cell and failed, all before it is looked at.
-        if worker is None or not (worker.give(cell, threads) or folder.state() != old):
+        worker, old = self._free.pop(slot, None), _looks(folder)
+        # A process that is gone may have had the cell and ended, all before it is looked at.
+        if worker is None or not (worker.give(cell, threads) or _looks(folder) != old):
             worker = self._fresh(slot, threads, folder.path / "worker.log")
             worker.give(cell, threads)  # if that fails, its exit code will say why
         self.workers.append(worker)
@@ -239,25 +249,48 @@ class LocalPool:
         """Believe the folder; the exit code only explains a folder that says nothing."""
         folder = self._folder(cell)
         state = folder.state()
-        if state in {"interrupted", "missing"} and not self._stopping and code != 4:
-            attempt = folder.latest_attempt() or 0
-            folder.write_failure(failure_of_end(code, attempt, folder.path / "worker.log"))
-        if not self._settled(cell) and not self._stopping:
+        silent = state in {"interrupted", "missing"} and code != INTERRUPTED
+        if silent and not self._leave_word(cell, code):
+            return
+        if not self._settled(cell) and not self._stop.told:
             self.waiting.insert(0, cell)
 
+    def _leave_word(self, cell: Cell, code: int) -> bool:
+        """Write how a worker ended that left no word; False where even that can't be written."""
+        folder = self._folder(cell)
+        attempt = folder.latest_attempt() or 0
+        failure = failure_of_end(code, attempt, folder.path / "worker.log")
+        try:
+            if attempt:
+                # Other machines see only the lease, and would believe it for minutes.
+                folder.end_attempt(attempt, "killed")
+            if not self._stop.told:
+                folder.write_failure(failure)
+        except (OSError, StoreError) as error:
+            # Tried again it would end alike, on and on; the other cells may fare better.
+            self.outcome.failed[cell.id] = f"{failure.type}: {failure.message} ({error})"
+            return False
+        return True
+
     def _on_signal(self, number: int, frame: object) -> None:
-        self._stopping = True
-        for worker in self.workers:
-            worker.ask_to_stop()
+        self._stop.tell(number, self.workers)
 
     def _dismiss(self, slots: list[int]) -> None:
-        for slot in slots:
-            self._free.pop(slot).stop(_GRACE_SECONDS)
+        """Let free processes leave; they have nothing to save."""
+        leaving = [self._free.pop(slot) for slot in slots]
+        for worker in leaving:
+            worker.let_go()
+        for worker in leaving:
+            worker.stop(_LEAVE_SECONDS)
 
     def _stop_workers(self) -> None:
+        """Whatever ended the loop: no process outlives it."""
+        self._stop.tell(0, self.workers)
         for worker in self.workers:
-            worker.ask_to_stop()
-        limit = time.monotonic() + _GRACE_SECONDS
-        for worker in self.workers:
-            worker.stop(max(0.1, limit - time.monotonic()))
+            worker.stop(self._stop.left())
         self._dismiss(list(self._free))
+
+
+def _looks(folder: CellFolder) -> tuple[str, int | None]:
+    """What changes as soon as a worker takes the cell: a resumed one is interrupted once more."""
+    return folder.state(), folder.latest_attempt()

@@ -44,7 +44,7 @@ def choose(root: Path) -> str:
     if found is not None:
         return found
     done = subprocess.run(
-        [sys.executable, "-m", "smc_bench.engine.precision"],
+        [sys.executable, "-P", "-m", "smc_bench.engine.precision"],
         capture_output=True,
         text=True,
         check=False,

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from smc_bench.dispatch.failures import failure_of_end
-from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, visible_gpus
+from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, WORKER, visible_gpus
 from smc_bench.store.files import read_json
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, now
@@ -111,7 +111,7 @@ class Team:
         return self._verdict()
 
     def _start(self, rank: int, port: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "smc_bench.dispatch.worker", *self.arguments]
+        command = [*WORKER, *self.arguments]
         threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         environment = {
             **os.environ,

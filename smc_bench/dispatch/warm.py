@@ -83,7 +83,7 @@ def _end_on_signals() -> None:
 
 def _log_to(path: Path) -> None:
     """Send everything that is printed, by Python or by a library below it, to a cell's log."""
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)

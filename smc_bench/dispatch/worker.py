@@ -23,6 +23,7 @@ from smc_bench.dispatch.team import Team, launched, size
 from smc_bench.dispatch.warm import serve
 from smc_bench.engine.context import CellOutcome
 from smc_bench.engine.recipe import Execution
+from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
@@ -35,13 +36,15 @@ from smc_bench.suite.cell import Cell
 if TYPE_CHECKING:
     from smc_bench.engine.processes import Processes
 
+_TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and attempt the cell, or the cells that standard input names."""
     words = sys.argv[1:] if arguments is None else arguments
     given = _parser().parse_args(words)
-    # Read when torch is loaded: threads that spin for cores that others use cost minutes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Before torch is loaded, which reads it. A worker of this package has nothing to lose here.
+    clean(os.environ, launched=launched() > 1)
     load_plugins(given.include)
     if given.folder is not None:
         return _attempt(given, given.folder, words)
@@ -52,7 +55,7 @@ def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
     """One attempt at the cell of a folder, in this process or in several."""
     stop = threading.Event()
     # First of all: until then these signals would end the process without a word.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+    for number in _TOLD_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
     store = Store(given.results)
     folder = store.folder(relative)
@@ -67,7 +70,11 @@ def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
         return attempt_cell(assignment)
     from smc_bench.engine.processes import join
 
+    # While they meet, Python does not get to its own handlers; and there is nothing to save yet.
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in _TOLD_TO_STOP}
     processes = join()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     if processes.main:
         return attempt_cell(assignment, processes)
     return assist(assignment, processes)
@@ -133,6 +140,8 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
 
     processes = processes or ALONE
     cell, folder = given.cell(), given.folder
+    # More than the cores that torch sees are taken only when it is told so.
+    torch.set_num_threads(asked_threads(os.environ) or torch.get_num_threads())
     execution = keep(folder, cell.recipe.train.batch, given.execution, processes.count)
     context = given.context(FolderContext, attempt, execution)
     threads = torch.get_num_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -20,6 +21,7 @@ class WorkerProcess:
         slot: Which of the runner's slots it fills (with GPUs: which GPU it sees).
         cell: The cell that it has, or None while it is free.
         threads: Threads that the cell was given.
+        asked: Whether it was asked to stop.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class WorkerProcess:
         """Start the process; what it prints before its first cell goes to ``log``."""
         self.slot, self.threads = slot, 0
         self.cell: Cell | None = None
+        self.asked = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -62,7 +65,7 @@ class WorkerProcess:
             return None
         if self.process.stdout.readline():
             return 0
-        return self._leave(60.0)  # its end of the pipe is closed: it is about to be gone
+        return self._leave(10.0)  # its end of the pipe is closed: it is about to be gone
 
     @property
     def gone(self) -> bool:
@@ -70,20 +73,29 @@ class WorkerProcess:
         return self.process.poll() is not None
 
     def ask_to_stop(self) -> None:
-        """Tell it to save and leave, and to take no more cells."""
+        """Tell it to save and leave; after a signal it takes no more cells."""
+        self.asked = True
         self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and all that it has started, which are a process group of their own."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def let_go(self) -> None:
+        """Tell it that there are no more cells for it."""
         self._close_requests()
 
     def stop(self, grace: float) -> None:
         """Let it leave, and kill it if it has not within ``grace`` seconds."""
-        self._close_requests()
+        self.let_go()
         self._leave(grace)
 
     def _leave(self, grace: float) -> int:
         try:
             return self.process.wait(grace)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             return self.process.wait()
         finally:
             self._close()

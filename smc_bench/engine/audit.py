@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from smc_bench.engine.context import Count, MeasuredSparsity
@@ -14,7 +14,7 @@ from smc_bench.engine.masks import Masks, pruned_count
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.engine.structure import group_size
-from smc_bench.errors import AuditError
+from smc_bench.errors import AuditError, ModelError
 from smc_bench.models.components import ComponentMap
 
 # Weights outside the masks may be zero by themselves (a padding row, underflow); more is a fault.
@@ -22,9 +22,16 @@ _NATURAL_ZEROS = 0.001
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    """All tensors of a safetensors file.
+
+    Raises:
+        ModelError: It is not there, or not whole.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a whole safetensors file: {error}") from error
 
 
 def measure(weights: Mapping[str, Tensor], parts: ComponentMap, recipe: Recipe) -> MeasuredSparsity:

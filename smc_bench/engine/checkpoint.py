@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from smc_bench.engine.pruner import Pruner
+from smc_bench.errors import StoreError
 
 _TENSORS = "state.safetensors"
 _NUMBERS = "state.json"
@@ -49,14 +51,54 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, pruner: Pruner
 ) -> dict[str, Any]:
-    """Restore a state written by :func:`save_checkpoint`, in place; returns its numbers."""
-    tensors = load_file(folder / _TENSORS)
+    """Restore a state written by :func:`save_checkpoint`, in place; returns its numbers.
+
+    Raises:
+        StoreError: The checkpoint is damaged, or of another model; names the file.
+    """
+    tensors, numbers = _read(folder)
+    try:
+        _restore(tensors, numbers, model, optimizer, pruner)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if "memory" in str(error):  # torch says so by a RuntimeError
+            raise
+        raise _damaged(folder / _TENSORS, error) from error
+    return numbers
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and numbers of a checkpoint, as far as they can be read."""
+    path = folder / _TENSORS
+    try:
+        tensors = load_file(path)
+        path = folder / _NUMBERS
+        numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        float(numbers["reached"]), int(numbers["step"]), list(numbers["events"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return tensors, numbers
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return StoreError(
+        f"{path}: a damaged checkpoint ({said}); remove its folder, and with --retry the cell goes "
+        "on from an older one or begins anew"
+    )
+
+
+def _restore(
+    tensors: dict[str, Tensor],
+    numbers: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pruner: Pruner,
+) -> None:
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = tensor
     model.load_state_dict(groups["model"])
-    numbers: dict[str, Any] = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
     pruner.load(groups.get("pruner", {}), float(numbers["reached"]))
     for name, parameter in model.named_parameters():
         if name in groups.get("exp_avg", {}):
@@ -66,4 +108,3 @@ def load_checkpoint(
             step_device = parameter.device if optimizer.defaults.get("fused") else "cpu"
             state["step"] = state["step"].to(step_device)
             optimizer.state[parameter] = state
-    return numbers

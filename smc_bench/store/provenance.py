@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import cache
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from smc_bench.environment import recorded
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy")
 
@@ -29,6 +32,7 @@ def _of_process() -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": processor(),
         "cores": psutil.cpu_count(),
+        "environment": recorded(os.environ),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
 

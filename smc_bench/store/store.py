@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -241,9 +243,14 @@ class Store:
         """
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            probe = self.cells / f".probe-{os.getpid()}"
-            probe.write_text("ok")
-            probe.unlink()
+            probe = self.cells / f".probe-{secrets.token_hex(8)}"
+            try:
+                once = create_json(probe, {}) and not create_json(probe, {})
+                os.utime(probe)  # the heartbeat
+            finally:
+                probe.unlink(missing_ok=True)
+            if not once:
+                raise OSError(errno.ENOTSUP, "two writers get the same name")
         except OSError as error:
             raise StoreError(
                 f"{self.cells}: results can't be written there ({error.strerror}); "

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 def smc(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "smc_bench", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
 def test_what_a_run_leaves_can_be_exported(suite_file: Path, mirror: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_every_way_to_start_two_processes_gives_the_weights_of_one(
         folder, options = cell(name.replace(" ", "-"))
         more = ["--processes", "2"] if name == "--processes" else []
         run = start(tmp_path / "log", *way, *options, *more)
-        assert run.wait(250) == 0, (tmp_path / "log").read_text()
+        assert run.wait() == 0, (tmp_path / "log").read_text()
         record = folder.record()
         assert record is not None
         assert record.execution["processes"] == (1 if name == "one" else 2)
@@ -88,10 +88,8 @@ def test_every_way_to_start_two_processes_gives_the_weights_of_one(
 
 
 def wait_for_checkpoint(folder: CellFolder, attempt: int, run: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 200
     while not any((folder.path / "checkpoints" / f"{attempt:03d}").glob("step-*")):
         assert run.poll() is None
-        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -115,7 +113,7 @@ def test_a_lost_process_or_a_signal_ends_all_and_the_rest_is_done_later(
         wait_for_checkpoint(folder, len(ends) + 1, run)
         ranks = members(run)
         do(ranks)
-        code = run.wait(150)
+        code = run.wait()
         assert not any(psutil.pid_exists(pid) for pid in ranks.values())
         failure = folder.failure()
         ends[name] = (code, None if failure is None else failure.type)
@@ -128,7 +126,7 @@ def test_a_lost_process_or_a_signal_ends_all_and_the_rest_is_done_later(
     }
     assert folder.state() == "interrupted"
     last = start(tmp_path / "log", *WORKER, *options)  # the first attempt's number is kept unasked
-    assert last.wait(250) == 0, (tmp_path / "log").read_text()
+    assert last.wait() == 0, (tmp_path / "log").read_text()
     record = folder.record()
     assert record is not None
     assert (record.attempt, record.execution["processes"]) == (3, 2)

@@ -21,7 +21,7 @@ def command(*words: object) -> list[str]:
 
 
 def smc(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*words), capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command(*words), capture_output=True, text=True)
     assert "Traceback" not in done.stderr, done.stderr
     assert "progress is not shown" not in done.stderr, done.stderr
     assert not check or done.returncode == 0, done.stdout + done.stderr

@@ -60,7 +60,8 @@ class RunCells:
     ) -> None:
         """Only names and settings: this object is pickled by submitit."""
         self.cells, self.results, self.cache, self.data_root = cells, results, cache, data_root
-        self.execution, self.patient, self.grace, self.extra = execution, patient, grace, extra
+        self.execution, self.patient, self.grace = execution, patient, grace
+        self.extra = extra
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: CellFolder | None = None
         self._told_to_stop = False

@@ -74,7 +74,7 @@ class JobsFile:
         """
         # The leading newline ends a line that an earlier, failed write may have torn.
         text = "".join(f"\n{json.dumps(asdict(job))}" for job in jobs) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             os.write(descriptor, text.encode())
             os.fsync(descriptor)

@@ -6,6 +6,8 @@ The jobs' return values are never read; the cells' folders say what became of th
 from __future__ import annotations
 
 import secrets
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
 from smc_bench.dispatch.slurm.plan import Batch, batches, choose, cut
 from smc_bench.dispatch.slurm.states import Observation, observe
 from smc_bench.engine.recipe import Execution
+from smc_bench.environment import python_path
 from smc_bench.errors import SlurmError
 from smc_bench.sources import Roots
 from smc_bench.store.record import TRANSIENT
@@ -211,14 +214,19 @@ def _processes(settings: JobSettings) -> tuple[str, ...]:
 def _executor(folder: Path, settings: JobSettings, after: str | None) -> submitit.SlurmExecutor:
     """A fresh executor each time: a dependency would stay in its parameters."""
     try:
-        executor = submitit.SlurmExecutor(folder, max_num_timeout=settings.max_requeues)
+        # -P: sbatch starts in the folder it was called from, and no module there is to run.
+        python = f"{shlex.quote(sys.executable)} -P"
+        executor = submitit.SlurmExecutor(
+            folder, max_num_timeout=settings.max_requeues, python=python
+        )
     except RuntimeError:
         raise SlurmError("srun was not found: is this a machine of a SLURM cluster?") from None
     # Sites may switch requeuing off by default; a lost node should cost no cell.
     more: dict[str, Any] = {"requeue": True}
     if after is not None:
         more["kill-on-invalid-dep"] = "yes"
-    path = f'export PYTHONPATH="{PACKAGE_PARENT}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    ours = python_path({}, PACKAGE_PARENT)
+    path = [f'export PYTHONPATH={shlex.quote(ours)}"${{PYTHONPATH:+:$PYTHONPATH}}"'] if ours else []
     parameters = {
         "job_name": "smc-bench",
         "partition": settings.partition,
@@ -230,7 +238,7 @@ def _executor(folder: Path, settings: JobSettings, after: str | None) -> submiti
         "gpus_per_node": settings.gpus or None,
         "mem": None if settings.megabytes is None else f"{settings.megabytes}MB",
         "array_parallelism": settings.array_parallelism,
-        "setup": [*settings.setup, path],
+        "setup": [*settings.setup, *path],
         "signal_delay_s": settings.signal_seconds,
         "dependency": None if after is None else f"afterok:{after}",
         "additional_parameters": more,

@@ -7,6 +7,7 @@ import pytest
 
 from smc_bench.dispatch import doctor
 from smc_bench.dispatch.doctor import check_files, check_node, check_slurm
+from smc_bench.store import exclusive
 from tests.helpers.fake_slurm import FakeSlurm
 
 
@@ -27,10 +28,12 @@ def test_a_file_system_without_links_or_locks_or_time(
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(exclusive, "_renameat2", lambda: None)
+    monkeypatch.setattr(exclusive.os, "open", refuse)
     monkeypatch.setattr(doctor.fcntl, "flock", refuse)
     monkeypatch.setattr(doctor.time, "time", lambda: 0.0)
     found = verdicts(tmp_path)
-    assert found["exclusive create by link"] == "bad"
+    assert found["exclusive create"] == "bad"
     assert found["locks"] == "note"
     assert found["clock"] == "bad"
     assert found["atomic rename"] == "ok"

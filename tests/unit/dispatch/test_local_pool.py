@@ -30,9 +30,12 @@ for line in sys.stdin:
         keys = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
         given = {"seed": cell["seed"], "pid": os.getpid(), "threads": request["threads"]}
         file.write(json.dumps({**given, **{k: os.environ.get(k) for k in keys}}) + "\\n")
-    if cell["seed"] == 13:
-        os.kill(os.getpid(), 9)
     (folder / "attempts").mkdir(exist_ok=True)
+    if cell["seed"] == 13:
+        # Taken, as a worker takes it: an attempt more, by somebody who is no more.
+        number = len(list((folder / "attempts").iterdir())) + 1
+        (folder / "attempts" / f"{number:03d}.json").write_text('{"ended": "t", "how": "x"}')
+        os.kill(os.getpid(), 9)
     if cell["seed"] == 14:
         failure = {"type": "diverged", "message": "nan", "attempt": 1, "time": "t"}
         (folder / "failure.json").write_text(json.dumps(failure))
@@ -60,6 +63,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(local, "worker_command", command)
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def make(on_tick: Any = lambda _: None, **options: Any) -> LocalPool:
         roots = Roots(None, tmp_path / "cache", offline=True)
@@ -135,6 +139,28 @@ def test_a_cell_that_fails_before_its_process_is_looked_at_is_not_run_twice(
     outcome = run(pool(), cell(1), cell(14), cell(2))
     assert [line["seed"] for line in pool.lines()] == [1, 14, 2]
     assert "diverged" in outcome.failed[cell(14).id]
+
+
+def test_a_cell_whose_process_dies_at_once_is_not_run_twice(
+    pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that goes on from an earlier attempt: its state is the same before and after."""
+    give = local.WorkerProcess.give
+
+    def slow(self: Any, which: Cell, threads: int) -> bool:
+        given = give(self, which, threads)
+        if which.seed == 13:
+            self.process.wait()
+            return False
+        return given
+
+    attempts = tmp_path / "results" / "cells" / cell(13).folder / "attempts"
+    attempts.mkdir(parents=True)
+    (attempts / "001.json").write_text('{"ended": "t", "how": "interrupted"}')
+    monkeypatch.setattr(local.WorkerProcess, "give", slow)
+    outcome = run(pool(), cell(1), cell(13), cell(2))
+    assert [line["seed"] for line in pool.lines()] == [1, 13, 2]
+    assert "killed" in outcome.failed[cell(13).id]
 
 
 def test_a_process_takes_the_next_cell_until_something_goes_wrong(pool: Any) -> None:

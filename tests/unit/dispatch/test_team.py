@@ -29,6 +29,16 @@ from pathlib import Path
 CellFolder(Path(os.environ["CELL"])).claim()
 """
 
+# What waits for a file, and what never ends.
+WAIT = """
+import os, time
+while not os.path.exists({!r}): time.sleep(0.02)
+"""
+HANG = """
+import signal
+while True: signal.pause()
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellFolder:
@@ -68,9 +78,9 @@ def test_the_main_processs_exit_code_counts(run: Any, code: int) -> None:
 def test_what_hangs_after_a_loss_is_killed_with_a_failure(
     run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 3.0)
-    dies = "import os, time; time.sleep(1); os.kill(os.getpid(), 9)"
-    assert run(CLAIM + "time.sleep(60)", dies) == 1
+    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 0.0)
+    dies = WAIT.format(str(folder.attempt_file(1))) + "os.kill(os.getpid(), 9)"
+    assert run(CLAIM + HANG, dies) == 1
     failure = folder.failure()
     assert failure is not None
     assert (failure.type, failure.attempt, folder.state()) == ("killed", 1, "failed")
@@ -80,17 +90,15 @@ def test_what_hangs_after_a_loss_is_killed_with_a_failure(
 def test_the_lost_processs_own_word_stays(
     run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 1.0)
+    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 0.0)
     word = {"type": "out_of_memory", "message": "in process 1", "attempt": 1, "time": "now"}
     path = folder.path / "failure.json"
-    says = f"""
-import time, pathlib, sys
-while not pathlib.Path({str(folder.attempt_file(1))!r}).exists(): time.sleep(0.05)
-time.sleep(0.5)
+    says = f"""{WAIT.format(str(folder.attempt_file(1)))}
+import pathlib, sys
 pathlib.Path({str(path)!r}).write_text({json.dumps(word)!r})
 sys.exit(1)
 """
-    assert run(CLAIM + "time.sleep(60)", says) == 1
+    assert run(CLAIM + HANG, says) == 1
     failure = folder.failure()
     assert failure is not None
     assert failure.type == "out_of_memory"
@@ -108,12 +116,12 @@ def test_a_signal_reaches_all_and_the_main_one_has_time_to_save(run: Any, tmp_pa
     waits = """
 import os, signal, sys, time
 def stop(*_):
-    time.sleep({})
+    while not os.path.exists({!r}): time.sleep(0.02)
     open(os.environ["CELL"] + ".saved" + os.environ["RANK"], "w").close()
     sys.exit(4)
 signal.signal(signal.SIGTERM, stop)
 open(os.environ["CELL"] + ".ready" + os.environ["RANK"], "w").close()
-time.sleep(60)
+while True: signal.pause()
 """
 
     def tell() -> None:
@@ -122,7 +130,8 @@ time.sleep(60)
         os.kill(os.getpid(), signal.SIGUSR2)
 
     threading.Thread(target=tell, daemon=True).start()
-    assert run(waits.format(1), waits.format(0)) == 4
+    # The main one saves only after the other has ended its part.
+    assert run(waits.format(f"{tmp_path}/cell.saved1"), waits.format(str(tmp_path))) == 4
     assert len(list(tmp_path.glob("cell.saved*"))) == 2
 
 

@@ -91,7 +91,7 @@ def test_a_member_that_would_leave_its_folder_is_refused(
 
 
 def _extract(wheel: PinnedWheel, roots: Roots, start: Any, answers: Any) -> None:
-    start.wait(30)
+    start.wait()
     folder = wheels.extract(wheel, "invented/data/", roots)
     answers.put((str(folder), (folder / "a.txt").stat().st_size))
 
@@ -104,9 +104,9 @@ def test_two_processes_may_extract_at_once(wheel: PinnedWheel, roots: Roots) -> 
     ]
     for worker in workers:
         worker.start()
-    found = {answers.get(timeout=60) for _ in workers}
+    found = {answers.get() for _ in workers}
     for worker in workers:
-        worker.join(60)
+        worker.join()
         assert worker.exitcode == 0
     assert found == {(str(wheels.extract(wheel, "invented/data/", roots)), 300_000)}
     assert not list(roots.cache.rglob(".scratch*"))

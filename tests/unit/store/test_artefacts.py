@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from smc_bench.store.artefacts import MADE, Artefacts
 from smc_bench.store.files import read_json
+from smc_bench.store.holder import holder
 
 
 def no_pause() -> None:
@@ -50,14 +48,16 @@ def test_a_damaged_one_is_made_again(tmp_path: Path, damaged: str) -> None:
 
 def test_several_at_once_make_it_once(tmp_path: Path) -> None:
     calls: list[str] = []
+    waits = threading.Semaphore(0)
 
     def slow(folder: Path) -> None:
         calls.append("made")
-        time.sleep(0.2)
+        for _ in range(3):
+            waits.acquire()  # the others are there, and wait
         (folder / "content").write_text("x")
 
     def want() -> None:
-        Artefacts(tmp_path).get("kind", {}, slow, lambda: time.sleep(0.01))
+        Artefacts(tmp_path).get("kind", {}, slow, waits.release)
 
     threads = [threading.Thread(target=want) for _ in range(4)]
     for thread in threads:
@@ -71,8 +71,7 @@ def test_a_dead_maker_is_replaced_and_leaves_nothing(tmp_path: Path) -> None:
     final = Artefacts(tmp_path).path("kind", {})
     final.parent.mkdir(parents=True)
     claim = final.with_name(f".{final.name}.claim")
-    dead = {"host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(), "pid": 2**22 + 1}
-    claim.write_text(json.dumps(dead | {"born": 0.0}))
+    claim.write_text(json.dumps(holder() | {"pid": 2**22 + 1, "born": 0.0}))
     assert Artefacts(tmp_path).get("kind", {}, writer("x"), no_pause) == final
     assert not claim.exists()
 

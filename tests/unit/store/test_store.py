@@ -69,12 +69,15 @@ def test_a_cell_goes_from_missing_to_done(folder: CellFolder) -> None:
 
 def test_only_one_of_many_processes_takes_a_cell(folder: CellFolder) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from smc_bench.store.store import CellFolder\n"
-        "print(CellFolder(Path(sys.argv[1])).claim(), flush=True); time.sleep(3)"
+        "import sys; from pathlib import Path; from smc_bench.store.store import CellFolder\n"
+        "print(CellFolder(Path(sys.argv[1])).claim(), flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", code, str(folder.path)]
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
-    taken = [racer.communicate()[0].strip() for racer in racers]
+    command, pipe = [sys.executable, "-c", code, str(folder.path)], subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(6)]
+    taken = [racer.stdout.readline().strip() for racer in racers if racer.stdout is not None]
+    # Until all have spoken all live: a holder that has ended would leave the cell to the next.
+    for racer in racers:
+        racer.communicate("")
     assert sorted(taken) == ["1", *["None"] * 5]
 
 
