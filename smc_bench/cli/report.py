@@ -20,7 +20,20 @@ def folder_of(session: Session, plan: Plan) -> Path:
     return session.store.root / "reports" / plan.loaded.suite.name / plan.loaded.profile
 
 
-def write_report(session: Session, plan: Plan) -> None:
+def tell(results: Results) -> None:
+    """Say which files can't be believed: their cells are left out."""
+    for problem in results.problems:
+        say(f"left out: {problem}")
+
+
+def _end(results: Results) -> None:
+    """Say so, after all that is good is printed and written, and leave with exit code 1."""
+    tell(results)
+    if results.problems:
+        raise click.exceptions.Exit(1)
+
+
+def write_report(session: Session, plan: Plan) -> Results:
     """Write tables, plots, verdicts and comparisons; print them and say where everything is."""
     from smc_bench.report import tables
     from smc_bench.report.results import Results
@@ -38,6 +51,7 @@ def write_report(session: Session, plan: Plan) -> None:
             files.append(folder / name)
             files[-1].write_text(text, encoding="utf-8")
     say(f"written to {folder}: {', '.join(path.name for path in files)}")
+    return results
 
 
 def _verdicts(session: Session, results: Results) -> str:
@@ -71,6 +85,7 @@ def table(
         click.echo(tables.markdown(results, recovery=recovery))
         if against:
             click.echo(_against_reported(session, results))
+    _end(results)
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -97,9 +112,10 @@ def plot(session: Session, columns: Width) -> None:
     """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
     from smc_bench.report.results import Results
 
-    plan = session.plan()
-    for path in _draw(session, Results.of(plan, session.store), columns):
+    results = Results.of(session.plan(), session.store)
+    for path in _draw(session, results, columns):
         click.echo(path)
+    _end(results)
 
 
 def _draw(session: Session, results: Results, columns: Width = "two") -> list[Path]:
@@ -116,4 +132,4 @@ def _draw(session: Session, results: Results, columns: Width = "two") -> list[Pa
 @suite_command
 def report(session: Session) -> None:
     """Write tables and plots of what is finished."""
-    write_report(session, session.plan())
+    _end(write_report(session, session.plan()))

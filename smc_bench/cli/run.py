@@ -11,7 +11,7 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
-from smc_bench.cli.report import write_report
+from smc_bench.cli.report import tell, write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
 from smc_bench.dispatch.capacity import Machine, this_machine
 from smc_bench.dispatch.forecast import Forecast, in_words, keep, order_by, spared_of
@@ -104,7 +104,7 @@ def command(
         _refuse_unmeasured_precision(cells)
         code = run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force)
         if slurm.wait and report:
-            write_report(session, session.plan(limit=limit))
+            tell(write_report(session, session.plan(limit=limit)))
         sys.exit(code)
     if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
         # What is missing or corrupt is said once and now, not by every worker.
@@ -125,7 +125,7 @@ def command(
         say(in_words(result))
     _end_sharing(session, cells, spared)
     if report:
-        write_report(session, session.plan(limit=limit))
+        tell(write_report(session, session.plan(limit=limit)))
     sys.exit(_summary(outcome, cells))
 
 

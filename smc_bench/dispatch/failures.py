@@ -9,6 +9,7 @@ from pathlib import Path
 from smc_bench.errors import (
     AuditError,
     CorruptDataError,
+    DamagedError,
     DivergedError,
     MissingDataError,
     PeerLostError,
@@ -21,6 +22,7 @@ _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (DivergedError, "diverged"),
     (AuditError, "audit_failed"),
     (MissingDataError, "missing_data"),
+    (DamagedError, "invalid"),
     (CorruptDataError, "missing_data"),
     (MemoryError, "out_of_memory"),
     (PeerLostError, "killed"),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from smc_bench.engine.pruner import Pruner
+from smc_bench.errors import DamagedError
 
 _TENSORS = "state.safetensors"
 _NUMBERS = "state.json"
@@ -49,7 +51,24 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, pruner: Pruner
 ) -> dict[str, Any]:
-    """Restore a state written by :func:`save_checkpoint`, in place; returns its numbers."""
+    """Restore a state written by :func:`save_checkpoint`, in place; returns its numbers.
+
+    Raises:
+        DamagedError: It can't be read, or is of another model.
+    """
+    try:
+        return _load(folder, model, optimizer, pruner)
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
+        if "out of memory" in str(error):
+            raise
+        raise DamagedError(
+            f"{folder}: a checkpoint that can't be read ({error}); remove it to begin again"
+        ) from error
+
+
+def _load(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, pruner: Pruner
+) -> dict[str, Any]:
     tensors = load_file(folder / _TENSORS)
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

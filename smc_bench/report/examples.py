@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Literal
 
 import numpy as np
 
-from smc_bench.errors import StoreError
+from smc_bench.errors import DamagedError
 from smc_bench.report.stats import Floats
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
@@ -28,20 +29,26 @@ _TOLERANCE = 1e-6
 
 
 class Examples:
-    """Per-example parts of the scores of a plan's finished cells, read when asked for."""
+    """Per-example parts of the scores of a plan's finished cells, read when asked for.
+
+    Attributes:
+        problems: Files that can't be read: what they would say counts as not known.
+    """
 
     def __init__(self, plan: Plan, store: Store) -> None:
         """Nothing is read yet."""
         self._cells, self._store = plan.cells, store
+        self.problems: list[str] = []
         self._read: dict[tuple[str, str], Floats | None] = {}
 
     def parts(self, cell_id: str, metric: str, score: float) -> Floats | None:
         """Parts of a cell's score in points, shape (examples,); their mean is the score.
 
-        None where they are not known: no file, or a metric that says nothing by example.
+        None where they are not known: no file, one that can't be read (see :attr:`problems`), or a
+        metric that says nothing by example.
 
         Raises:
-            StoreError: If the file is damaged or does not belong to the record.
+            DamagedError: If the file can be read, and another score follows from it.
         """
         key = (cell_id, metric)
         if key not in self._read:
@@ -57,10 +64,14 @@ class Examples:
         try:
             rows = json.loads(gzip.decompress(path.read_bytes()))[split]
             parts = contributions(kind, rows["predictions"], rows["correct"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path}: not the results of {split} by example: {error}") from None
-        if not parts.size or abs(float(parts.mean()) - score) > _TOLERANCE:
-            raise StoreError(f"{path}: does not belong to record.json: another {metric} follows")
+        except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
+            self.problems.append(f"{path}: not the results of {split} by example: {error}")
+            return None
+        if not parts.size or not abs(float(parts.mean()) - score) <= _TOLERANCE:
+            raise DamagedError(
+                f"{path}: does not belong to record.json: another {metric} follows; the cell is "
+                "left out (run it again with --force)"
+            )
         return parts
 
 

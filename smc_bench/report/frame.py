@@ -43,16 +43,17 @@ def _row(entry: Entry, store: Store, metric: str | None) -> dict[str, object]:
     cell = entry.cell
     name = metric or SPECS[cell.task.name].primary_metric
     folder = store.folder(cell.folder)
+    state = folder.state()
     row: dict[str, object] = {
         "arm": entry.arm,
         "compare_at": entry.compare_at,
         "sparsity": entry.target,
         "seed": cell.seed,
         "cell": cell.id,
-        "state": folder.state(),
+        "state": state,
         "metric": name,
     }
-    record = folder.record()
+    record = folder.record() if state == "done" else None
     if record is None or not record.reportable:
         return row
     return row | {
