@@ -122,7 +122,7 @@ class RunContext(Protocol):
         """Local folder with the pretrained weights that the cell's pin names."""
 
     def teacher_folder(self) -> Path:
-        """Local folder with the finished teacher's weights."""
+        """Local folder with the finished teacher's weights, checked against its record."""
 
     def teacher_key(self) -> dict[str, str]:
         """Id of the finished teacher and SHA-256 of its weights."""

@@ -56,20 +56,22 @@ def test_a_tampered_teacher_is_not_used_and_none_of_it_is_kept(bench: Bench) -> 
     weights = bench.dense / "weights" / "model.safetensors"
     whole = weights.read_bytes()
     tamper(weights)
-    said = bench.run(code=1)
+    student = ("--only", "arm=guided")
+    said = bench.run(*student, code=1)
     assert f"invalid: {weights} has the sha256" in said
-    assert "1 of 3 cells done" not in said  # the arm without a teacher is not held up
-    assert "2 of 3 cells done" in said
+    assert "1 of 2 cells done" in said
     assert bench.logits() == []
     _, error = bench.verb("temperatures", code=1)
     assert str(weights) in error
     (bench.dense / "weights" / "config.json").write_text("{}")
     weights.write_bytes(whole)
-    assert f"{bench.dense}/weights/config.json has the sha256" in bench.run("--retry", code=1)
+    assert f"{bench.dense}/weights/config.json has the sha256" in bench.run(
+        *student, "--retry", code=1
+    )
     assert bench.logits() == []
 
     bench.run("--force", "--only", "arm=dense")
-    bench.run("--retry")
+    bench.run(*student, "--retry")
     assert len(bench.logits()) == 1
     assert all(
         not record["outputs"]["train"]["all_equal"] for record in records(bench.results).values()
