@@ -19,6 +19,10 @@ class CorruptDataError(SmcBenchError):
     """A file's content is not what its pinned hash or its schema says."""
 
 
+class DamagedError(CorruptDataError):
+    """A file among the results is not what its record says; nothing is made from it."""
+
+
 class StoreError(SmcBenchError):
     """The results folder can't be read or written."""
 

@@ -5,20 +5,16 @@ Here the store, the report's card and the models meet; torch is loaded for ONNX 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from smc_bench.errors import CorruptDataError, StoreError
+from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, sync_folder, write_json
+from smc_bench.store.reading import WEIGHTS, check_weights, parse_cell
 from smc_bench.store.record import Record
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
-
-_WEIGHTS = "model.safetensors"
 
 
 def export_cell(
@@ -51,7 +47,7 @@ def export_cell(
         target.parent.mkdir(parents=True, exist_ok=True)
         # Content alone: weights are written for their owner's eyes, an export is for others'.
         shutil.copytree(folder.path / "weights", temporary, copy_function=shutil.copyfile)
-        _check_weights(temporary / _WEIGHTS, record)
+        check_weights(temporary, record, named=folder.path / "weights")
         checked = _onnx(temporary, cell, opset) if onnx else None
         _write_card(store, folder, record, temporary, checked)
         sync_folder(temporary)
@@ -78,36 +74,23 @@ def _finished(store: Store, cell_id: str) -> tuple[CellFolder, Record]:
             f"{folder.path.name} is {state}, not done: only finished cells are exported; "
             f"see smc-bench logs {cell_id}"
         )
-    if not (folder.path / "weights" / _WEIGHTS).is_file():
-        raise StoreError(f"{folder.path}: has a record but no weights/{_WEIGHTS}; run it --force")
+    if not (folder.path / "weights" / WEIGHTS).is_file():
+        raise StoreError(f"{folder.path}: has a record but no weights/{WEIGHTS}; run it --force")
     return folder, record
 
 
 def _cell(record: Record, folder: CellFolder) -> Cell:
     from smc_bench.tasks.specs import SPECS
 
-    try:
-        cell = Cell.model_validate(record.cell)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{folder.path}/record.json: cell.{where}: {first['msg']}") from None
+    cell = parse_cell(record.cell, folder.path / "record.json")
+    if cell is None:
+        raise StoreError(f"{folder.path}: a record of a version that can't be exported any more")
     if cell.task.name not in SPECS:
         raise StoreError(
             f"{folder.path.name}: its task {cell.task.name} is not known here; "
             "name the file that has it with --include"
         )
     return cell
-
-
-def _check_weights(path: Path, record: Record) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != record.weights_sha256:
-        raise CorruptDataError(
-            f"the weights of {record.cell_id} have the hash {found[:12]}…, but its record says "
-            f"{record.weights_sha256[:12]}…: the file was changed after the cell finished"
-        )
 
 
 def _onnx(folder: Path, cell: Cell, opset: int) -> str:
@@ -136,7 +119,7 @@ def _write_card(
         content["cell"]["model"] = Path(content["cell"]["model"]).name  # a path is private
     write_json(target / "smc_bench_record.json", content)
     above = store.by_id(str(record.cell["teacher"])) if record.cell.get("teacher") else None
-    teacher = above.record() if above else None
+    teacher = above.record() if above and not above.damage() else None
     note = content.get("note")
     card = model_card(record, teacher, str(note) if note else None, checked)
     (target / "README.md").write_text(str(card), encoding="utf-8")

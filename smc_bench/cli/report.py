@@ -27,13 +27,20 @@ def folder_of(session: Session, plan: Plan) -> Path:
     return below(session.store.root / "reports", plan.loaded.suite.name, plan.loaded.profile)
 
 
+def tell(results: Results) -> bool:
+    """Say which files can't be believed, whose cells are left out, if some can't."""
+    for problem in results.problems:
+        say(f"left out: {problem}")
+    return bool(results.problems)
+
+
 def write_report(session: Session, plan: Plan) -> bool:
     """Write tables, plots, verdicts and comparisons; then print them, and where everything is.
 
-    What can't be made is named at the end, and costs nothing of the rest.
+    What can't be made, or believed, is named at the end, and costs nothing of the rest.
 
     Returns:
-        Whether all of it was written.
+        Whether all of it was written, of files that can all be believed.
     """
     from smc_bench.report import tables
     from smc_bench.report.outputs import Written
@@ -54,7 +61,8 @@ def write_report(session: Session, plan: Plan) -> bool:
         echo(content)
     if written.paths:
         say(f"written to {folder}: {', '.join(path.name for path in written.paths)}")
-    return not tell_failed(written)
+    left_out = tell(results)
+    return not tell_failed(written) and not left_out
 
 
 def _add_text(written: Written, path: Path, make: Callable[[], str], shown: list[str]) -> None:
@@ -73,11 +81,12 @@ def tell_failed(written: Written) -> bool:
     return bool(written.failed)
 
 
-def end(written: Written) -> None:
-    """Name the files on standard output; leave with code 1 if one is missing."""
+def end(written: Written, results: Results | None = None) -> None:
+    """Name the files on standard output; leave with code 1 if one is missing or left out."""
     for path in written.paths:
         echo(path)
-    if tell_failed(written):
+    left_out = results is not None and tell(results)
+    if tell_failed(written) or left_out:
         sys.exit(1)
 
 
@@ -114,6 +123,8 @@ def table(
         echo(tables.markdown(results, recovery=recovery))
         if against:
             echo(_against_reported(session, results))
+    if tell(results):
+        sys.exit(1)
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -143,10 +154,11 @@ def plot(session: Session, columns: Width) -> None:
 
     results = Results.of(session.plan(), session.store)
     if not _anything(results):
+        tell(results)
         fail(f"{session.suite}: nothing to draw: no cell of it has a result yet")
     written = Written()
     _draw(session, results, written, columns)
-    end(written)
+    end(written, results)
 
 
 def _draw(session: Session, results: Results, written: Written, columns: Width = "two") -> None:

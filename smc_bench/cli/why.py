@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import click
 
-from smc_bench.cli.common import Session, fail, suite_command
+from smc_bench.cli.common import Session, fail, say, suite_command
 from smc_bench.cli.output import echo
+from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json
+from smc_bench.store.reading import read_cell
 from smc_bench.suite.cell import Cell, difference
 
 
@@ -21,13 +26,13 @@ def command(session: Session, cell_id: str) -> None:
     cell = cells[0]
     folder = session.store.folder(cell.folder)
     echo(f"{cell.id} {cell.slug}: {folder.state()}")
+    if damage := folder.damage():
+        echo(damage)
+        return
     if folder.state() == "done":
         echo(f"reused: {folder.path} has a record with the same identity")
         return
-    stored = [
-        Cell.model_validate(read_json(path))
-        for path in session.store.cells.glob(f"{cell.task.name}/*/cell.json")
-    ]
+    stored = _stored(session.store.cells.glob(f"{cell.task.name}/*/cell.json"))
     near = sorted(
         (len(difference(cell, other)), other.id, other) for other in stored if other.id != cell.id
     )
@@ -37,3 +42,14 @@ def command(session: Session, cell_id: str) -> None:
     echo(f"nearest stored cell: {near[0][1]}; it differs in")
     for key, (ours, theirs) in difference(cell, near[0][2]).items():
         echo(f"  {key}: {ours!r} here, {theirs!r} there")
+
+
+def _stored(paths: Iterable[Path]) -> list[Cell]:
+    """The cells that can be read; what is wrong with the others is said."""
+    found = []
+    for path in sorted(paths):
+        try:
+            found.append(read_cell(read_json(path), path))
+        except StoreError as error:
+            say(f"left out: {error}")
+    return found

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from smc_bench.errors import (
     AuditError,
     CorruptDataError,
+    DamagedError,
     DivergedError,
     MissingDataError,
     PeerLostError,
@@ -23,6 +24,7 @@ _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (DivergedError, "diverged"),
     (AuditError, "audit_failed"),
     (MissingDataError, "missing_data"),
+    (DamagedError, "invalid"),
     (CorruptDataError, "missing_data"),
     (MemoryError, "out_of_memory"),
     (PeerLostError, "killed"),

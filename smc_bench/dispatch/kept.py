@@ -5,9 +5,36 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from pydantic import ValidationError
+
 from smc_bench.engine.recipe import Execution
+from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.store.store import CellFolder, now
+
+
+def read_kept(folder: CellFolder) -> dict[str, Any] | None:
+    """What ``execution.json`` says, or None before the first attempt.
+
+    Raises:
+        StoreError: It can't be read, or says nothing that can be.
+    """
+    path = folder.path / "execution.json"
+    kept = read_json(path)
+    if kept is None and not path.exists():
+        return None
+    numbers = [kept.get("threads"), kept.get("processes")] if isinstance(kept, dict) else [0]
+    good = all(n is None or (type(n) is int and n > 0) for n in numbers)
+    try:
+        Execution.model_validate(kept["execution"] if good else None)
+    except (ValidationError, KeyError):
+        raise StoreError(
+            f"{path}: does not say in how many threads and parts the cell began; remove it to go "
+            "on with other ones (its last bits may then differ), or its checkpoints too to begin "
+            "again"
+        ) from None
+    found: dict[str, Any] = kept
+    return found
 
 
 def keep(folder: CellFolder, batch: int, execution: Execution, processes: int) -> Execution:
@@ -26,7 +53,10 @@ def keep(folder: CellFolder, batch: int, execution: Execution, processes: int) -
     import torch
 
     path = folder.path / "execution.json"
-    kept: dict[str, Any] = read_json(path) or {"execution": execution.model_dump(), "threads": None}
+    kept: dict[str, Any] = read_kept(folder) or {
+        "execution": execution.model_dump(),
+        "threads": None,
+    }
     before = dict(kept)
     if kept.get("threads") is None:
         kept["threads"], kept["processes"] = torch.get_num_threads(), processes

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from smc_bench.dispatch.capacity import budget, fits, share, usable_cores
 from smc_bench.dispatch.failures import failure_of_end
+from smc_bench.dispatch.kept import read_kept
 from smc_bench.dispatch.launch import INTERRUPTED, worker_command, worker_environment
 from smc_bench.dispatch.stop import Stop
 from smc_bench.dispatch.worker_process import WorkerProcess, wait_for_any
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import StoreError
 from smc_bench.sources import Roots
-from smc_bench.store.files import read_json
 from smc_bench.store.record import TRANSIENT
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
@@ -130,11 +130,15 @@ class LocalPool:
     def _settled(self, cell: Cell) -> bool:
         """Note a cell that is done, or failed for good, without running it."""
         folder = self._folder(cell)
-        if self.options.force and cell.id not in self._tried and folder.state() == "done":
-            (folder.path / "record.json").unlink()
         state = folder.state()
+        if self.options.force and cell.id not in self._tried and state in {"done", "damaged"}:
+            (folder.path / "record.json").unlink()
+            state = folder.state()
         if state == "done":
             self.outcome.done.append(cell.id)
+            return True
+        if state == "damaged":
+            self.outcome.failed[cell.id] = folder.damage()
             return True
         failure = folder.failure() if state == "failed" else None
         again = self.options.retry or (failure is not None and failure.type in TRANSIENT)
@@ -149,7 +153,12 @@ class LocalPool:
             return
         ready, running = self._ready(room), len(self.workers)
         for cell in ready:
-            threads = self._threads(cell, running, len(ready))
+            try:
+                threads = self._threads(cell, running, len(ready))
+            except StoreError as error:
+                self.waiting.remove(cell)
+                self.outcome.failed[cell.id] = str(error)
+                continue
             taken = sum(worker.threads for worker in self.workers)
             if not self.options.gpus and not fits(self.cores, taken, threads):
                 break  # in order: what waits for more cores is not overtaken for ever
@@ -181,7 +190,7 @@ class LocalPool:
 
     def _threads(self, cell: Cell, running: int, ready: int) -> int:
         """Threads of a cell that starts now: those it began with, else its share of the cores."""
-        kept = (read_json(self._folder(cell).path / "execution.json") or {}).get("threads")
+        kept = (read_kept(self._folder(cell)) or {}).get("threads")
         return int(kept or share(self.cores, self.options.jobs, running, ready))
 
     def _not_ready(self, cell: Cell) -> str | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from smc_bench.dispatch.kept import read_kept
 from smc_bench.engine.recipe import Execution
-from smc_bench.store.files import read_json, write_json
+from smc_bench.errors import StoreError
+from smc_bench.store.files import write_json
 from smc_bench.store.store import CellFolder, Store, now
 from smc_bench.suite.cell import Cell
 
@@ -17,7 +20,8 @@ def spare_memory(store: Store, cells: Iterable[Cell], execution: Execution) -> N
         folder = store.folder(cell.folder)
         failure = folder.failure()
         if failure is not None and failure.type == "out_of_memory" and folder.state() != "done":
-            halve_micro_batch(folder, cell, execution)
+            with suppress(StoreError):  # said when the cell is started
+                halve_micro_batch(folder, cell, execution)
 
 
 def halve_micro_batch(folder: CellFolder, cell: Cell, execution: Execution) -> int:
@@ -30,7 +34,10 @@ def halve_micro_batch(folder: CellFolder, cell: Cell, execution: Execution) -> i
         The new micro-batch, in rows.
     """
     path = folder.path / "execution.json"
-    kept: dict[str, Any] = read_json(path) or {"execution": execution.model_dump(), "threads": None}
+    kept: dict[str, Any] = read_kept(folder) or {
+        "execution": execution.model_dump(),
+        "threads": None,
+    }
     before = kept["execution"].get("micro_batch") or cell.recipe.train.batch
     after = max(1, before // 2)
     kept["execution"] = {**kept["execution"], "micro_batch": after}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,8 +20,11 @@ from smc_bench.engine.recipe import Execution
 from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
 from smc_bench.sources import Lock, Pin, Roots, rows, weights
 from smc_bench.store.artefacts import Artefacts
+from smc_bench.store.checkpoints import drop_damaged
 from smc_bench.store.files import read_json
 from smc_bench.store.lease import HEARTBEAT_SECONDS
+from smc_bench.store.reading import check_weights, read_cell
+from smc_bench.store.record import Record
 from smc_bench.store.store import SHARES, CellFolder, Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
@@ -83,17 +87,21 @@ class FolderContext:
                 "the source changed; plan the suite again"
             )
 
-    def teacher_folder(self) -> Path:
-        """Weights of the finished teacher."""
-        if self.teacher is None or self.teacher.record() is None:
+    def _teacher(self) -> tuple[CellFolder, Record]:
+        record = None if self.teacher is None else self.teacher.record()
+        if self.teacher is None or record is None:
             raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
-        return self.teacher.path / "weights"
+        return self.teacher, record
+
+    def teacher_folder(self) -> Path:
+        """Weights of the finished teacher, hashed at each call: no others are ever used."""
+        folder, record = self._teacher()
+        check_weights(folder.path / "weights", record)
+        return folder.path / "weights"
 
     def teacher_key(self) -> dict[str, str]:
         """The teacher's id, and the SHA-256 of its weights as its record has it."""
-        record = None if self.teacher is None else self.teacher.record()
-        if record is None:
-            raise MissingDataError(f"the teacher {self.cell.teacher} has not finished")
+        _, record = self._teacher()
         return {"teacher": record.cell_id, "weights": record.weights_sha256}
 
     def shared(
@@ -113,7 +121,9 @@ class FolderContext:
         return (self.folder.path / SHARES).exists()
 
     def newest_checkpoint(self) -> Path | None:
-        """Newest complete checkpoint of any attempt."""
+        """Newest complete checkpoint of any attempt; damaged ones are removed, not used."""
+        for path in drop_damaged(self.folder.path / "checkpoints"):
+            print(f"{path}: damaged, so its steps are taken again", file=sys.stderr)
         return self.folder.newest_checkpoint(self.attempt)
 
     def checkpoint_folder(self, step: int) -> Path:
@@ -200,7 +210,8 @@ class Assignment:
 
     def cell(self) -> Cell:
         """The cell, from its folder."""
-        return Cell.model_validate(read_json(self.folder.path / "cell.json"))
+        path = self.folder.path / "cell.json"
+        return read_cell(read_json(path), path)
 
     def context(self, kind: type[_Context], attempt: int, execution: Execution) -> _Context:
         """The context of an attempt, which stops on the worker's signals."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from smc_bench.errors import CorruptDataError, MissingDataError
 from smc_bench.sources import Lock, Roots, rows
+from smc_bench.store.reading import check_weights
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.base import Encoding
@@ -22,12 +23,14 @@ def teacher_logits(
 
     Raises:
         MissingDataError: If the cell has not finished, or its weights or rows are not there.
-        CorruptDataError: If the rows are not those that it was trained on.
+        CorruptDataError: If the rows are not those that it was trained on, or the weights not
+            those that its record names.
     """
     from smc_bench.engine.outputs import outputs_of, trained_rows
 
     folder = store.folder(cell.folder)
-    if folder.record() is None:
+    record = folder.record()
+    if record is None:
         raise MissingDataError(
             f"the teacher of {cell.task.name} ({cell.id}) has not finished: run the suite with "
             "--only arm=dense (and the same --profile) first"
@@ -35,6 +38,7 @@ def teacher_logits(
     weights = folder.path / "weights"
     if not weights.is_dir():
         raise MissingDataError(f"{weights} is not there: run the teacher again with --force")
+    check_weights(weights, record)
     spec, task = SPECS[cell.task.name], cell.task
     lock = Lock.load(store.root / "lock.json")
     pin = rows.resolve(spec, task.config, task.train_split, roots, lock, network=False)

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from smc_bench.dispatch.failures import failure_of_end
+from smc_bench.dispatch.kept import read_kept
 from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, WORKER, visible_gpus
 from smc_bench.store.files import read_json
 from smc_bench.store.record import Failure
@@ -48,7 +49,7 @@ def size(folder: CellFolder, asked: int | None) -> int:
         folder: The cell's.
         asked: What the command line says, or None.
     """
-    kept = (read_json(folder.path / "execution.json") or {}).get("processes")
+    kept = (read_kept(folder) or {}).get("processes")
     wanted = int(kept or asked or 1)
     gpus = len(visible_gpus())
     possible = min(wanted, gpus) if gpus else wanted

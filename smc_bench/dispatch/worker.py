@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.kept import keep
 from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, TAKEN
@@ -99,7 +101,7 @@ def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
     folder = given.folder
     attempt = folder.claim()
     if attempt is None:
-        code = DONE if folder.state() == "done" else TAKEN
+        code = {"done": DONE, "damaged": FAILED}.get(folder.state(), TAKEN)
         if processes is not None:
             processes.from_main({"end": code})
         return code
@@ -177,20 +179,24 @@ def _record(
 ) -> Record:
     pins = {**cell.data_pins, "model": cell.model_pin}
     content = {key: value for key, value in asdict(outcome).items() if key != "splits"}
-    return Record.model_validate(
-        {
-            **content,
-            "schema_version": SCHEMA_VERSION,
-            "cell_id": cell.id,
-            "cell": cell.model_dump(mode="json"),
-            "reportable": cell.limit is None,
-            "attempt": attempt,
-            "started": started,
-            "finished": now(),
-            "execution": execution,
-            "provenance": provenance(pins),
-        }
-    )
+    given = {
+        **content,
+        "schema_version": SCHEMA_VERSION,
+        "cell_id": cell.id,
+        "cell": cell.model_dump(mode="json"),
+        "reportable": cell.limit is None,
+        "attempt": attempt,
+        "started": started,
+        "finished": now(),
+        "execution": execution,
+        "provenance": provenance(pins),
+    }
+    try:
+        return Record.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SmcBenchError(f"the outcome can't be recorded: {where}: {first['msg']}") from None
 
 
 if __name__ == "__main__":

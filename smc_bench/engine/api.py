@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from smc_bench.engine.audit import audit, read_weights
-from smc_bench.engine.context import CellOutcome, RunContext, SplitScores
+from smc_bench.engine.audit import audit, left_by_tensor, read_weights
+from smc_bench.engine.constancy import TRAINING_ROWS, constancy, evenly
+from smc_bench.engine.context import CellOutcome, Constancy, RunContext, SplitScores
+from smc_bench.engine.layers import FILE as LAYERS
 from smc_bench.engine.materials import CellLike, Materials
 from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
 from smc_bench.engine.processes import ALONE, Processes
@@ -25,6 +27,7 @@ from smc_bench.engine.train import Trainer
 WEIGHTS = "weights"
 HELD_BACK = "held_back"
 """What rows of the training split that were held back are called in an outcome."""
+_WEIGHTS_FILE = "model.safetensors"
 
 
 def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:
@@ -142,7 +145,7 @@ class _CellRun:
     def _finish(self, trained: _Trained) -> CellOutcome:
         trainer, timeline = trained.trainer, trained.timeline
         folder = self._save(trainer.raw)
-        weights = read_weights(folder / "model.safetensors")
+        weights = read_weights(folder / _WEIGHTS_FILE)
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
         measured = audit(weights, trainer.pruner.masks, trainer.pruner.parts, self.recipe, promised)
@@ -151,19 +154,23 @@ class _CellRun:
         trivial: dict[str, float] = {}
         rows = {self.cell.task.train_split: trained.rows}
         splits: dict[str, SplitScores] = {}
+        checks = {self.cell.task.train_split: self._check_training(trainer)}
         for split in self.cell.task.eval_splits:
             eval_rows, features = self.materials.evaluation(split)
             outputs = self.materials.predict(feed, features, "evaluate")
             scores = self.task.score(eval_rows, features, outputs)
+            named = HELD_BACK if self.cell.task.held_back else split
+            checks[named] = constancy(outputs, self.task.head)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
             constant = self.task.trivial(eval_rows)
             trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
-            named = HELD_BACK if self.cell.task.held_back else split
             rows[named] = len(eval_rows)
             splits[named] = SplitScores(
                 list(scores.predictions), list(scores.correct), list(scores.gold)
             )
+        trainer.layers.write(self.context.artifact(LAYERS))
+        hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
         return CellOutcome(
             metrics=metrics,
             trivial=trivial,
@@ -173,13 +180,22 @@ class _CellRun:
             prefix_steps=trainer.spared,
             train_features=len(trainer.features),
             rows=rows,
-            weights_sha256=_sha256(folder / "model.safetensors"),
+            outputs=checks,
+            weights_left=left_by_tensor(weights, trainer.pruner.parts),
+            weights_sha256=hashes.pop(_WEIGHTS_FILE),
+            files_sha256=hashes,
             train_seconds=trained.seconds,
             device=str(self.materials.accelerator.device),
             threads=torch.get_num_threads(),
             padding=feed.padding,
             splits=splits,
         )
+
+    def _check_training(self, trainer: Trainer) -> Constancy:
+        """Whether the trained model tells some of its training sequences apart."""
+        some = [trainer.features[i] for i in evenly(len(trainer.features), TRAINING_ROWS)]
+        outputs = self.materials.predict(trainer.objective.feed, some, "evaluate")
+        return constancy(outputs, self.task.head)
 
     def _save(self, model: Any) -> Path:
         folder = self.context.artifact(WEIGHTS)

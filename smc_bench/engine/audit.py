@@ -50,6 +50,16 @@ def measure(weights: Mapping[str, Tensor], parts: ComponentMap, recipe: Recipe) 
     )
 
 
+def left_by_tensor(
+    weights: Mapping[str, Tensor], parts: ComponentMap
+) -> dict[str, tuple[int, int]]:
+    """Weights that are not zero, and all, of each prunable tensor."""
+    return {
+        name: (int(torch.count_nonzero(weights[name])), weights[name].numel())
+        for name in parts.prunable
+    }
+
+
 def target_zeros(
     recipe: Recipe, parts_total: Mapping[str, int], sparsity: float
 ) -> tuple[str, int]:

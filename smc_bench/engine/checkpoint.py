@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from smc_bench.engine.pruner import Pruner
-from smc_bench.errors import StoreError
+from smc_bench.errors import DamagedError
 
 _TENSORS = "state.safetensors"
 _NUMBERS = "state.json"
@@ -54,7 +54,7 @@ def load_checkpoint(
     """Restore a state written by :func:`save_checkpoint`, in place; returns its numbers.
 
     Raises:
-        StoreError: The checkpoint is damaged, or of another model; names the file.
+        DamagedError: The checkpoint is damaged, or of another model; names the file.
     """
     tensors, numbers = _read(folder)
     try:
@@ -79,9 +79,9 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, numbers
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
+def _damaged(path: Path, error: Exception) -> DamagedError:
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return StoreError(
+    return DamagedError(
         f"{path}: a damaged checkpoint ({said}); remove its folder, and with --retry the cell goes "
         "on from an older one or begins anew"
     )

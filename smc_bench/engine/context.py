@@ -51,6 +51,15 @@ class MeasuredSparsity:
 
 
 @dataclass(frozen=True)
+class Constancy:
+    """Whether outputs depend on the input; see :mod:`smc_bench.engine.constancy`."""
+
+    rows: int
+    all_equal: bool
+    one_class: bool | None = None
+
+
+@dataclass(frozen=True)
 class SplitScores:
     """What one evaluation split says, row by row."""
 
@@ -72,7 +81,10 @@ class CellOutcome:
         prefix_steps: The first so many of them were kept by an attempt at a cell that begins alike.
         train_features: Sequences (windows) of one epoch.
         rows: Rows used of each split, after limits.
+        outputs: Whether logits depend on the input, by split; of the training split on some rows.
+        weights_left: Weights that are not zero in the saved file, and all, of each prunable tensor.
         weights_sha256: Hash of the saved weights file.
+        files_sha256: Hashes of the other saved files (config, tokenizer), by name.
         train_seconds: Training time of the attempt that finished, without spared steps and waiting.
         device: Where it ran.
         threads: Intra-op threads of torch.
@@ -93,6 +105,9 @@ class CellOutcome:
     threads: int
     padding: str
     prefix_steps: int = 0
+    outputs: dict[str, Constancy] = field(default_factory=dict)
+    weights_left: dict[str, tuple[int, int]] = field(default_factory=dict)
+    files_sha256: dict[str, str] = field(default_factory=dict)
     splits: dict[str, SplitScores] = field(default_factory=dict)
 
 
@@ -108,7 +123,7 @@ class RunContext(Protocol):
         """Local folder with the pretrained weights that the cell's pin names."""
 
     def teacher_folder(self) -> Path:
-        """Local folder with the finished teacher's weights."""
+        """Local folder with the finished teacher's weights, checked against its record."""
 
     def teacher_key(self) -> dict[str, str]:
         """Id of the finished teacher and SHA-256 of its weights."""

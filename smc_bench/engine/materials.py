@@ -158,6 +158,7 @@ class Materials:
         def make(folder: Path) -> None:
             teacher = self.feed(self._load(self.context.teacher_folder(), finished=True))
             write_outputs(folder, self.predict(teacher, features, "teacher"))
+            self.context.teacher_folder()  # what was changed since it was read is not kept either
 
         train = self.recipe.train
         key = {
@@ -168,6 +169,8 @@ class Materials:
             "batch": self.recipe.evaluation.batch,
             "device": self.accelerator.device.type,
             "torch": torch.__version__,
+            # Those made before weights were hashed as they are read may be of others.
+            "hashed": True,
         }
         folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
         return SavedOutputs(folder)

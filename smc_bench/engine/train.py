@@ -23,6 +23,7 @@ from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.durations import to_seconds
 from smc_bench.engine.feed import Feed
+from smc_bench.engine.layers import LayerHistory
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.predict import HeadArrays
@@ -83,6 +84,10 @@ class Trainer:
         )
         self.pruner = Pruner(
             self.raw, recipe, timeline, seed, self.objective, self._scoring, processes
+        )
+        self.layers = LayerHistory(
+            {name: parameter.numel() for name, parameter in self.pruner.parameters.items()},
+            [event.step for event in timeline.events if event.step <= self.total],
         )
         self.initial = self._initial_state()
         self.step, self.spared = 0, 0
@@ -146,6 +151,7 @@ class Trainer:
         for event in self.timeline.events:
             if event.step == self.step and event.step not in done:
                 self.events.append(self.pruner.prune(event))
+                self.layers.note(event.step, event.sparsity, self.pruner.masks)
                 if event.rewind and self.step < self.total:
                     self._rewind()
                 self._check_same(f"after the pruning event at step {self.step}")
@@ -217,6 +223,7 @@ class Trainer:
         numbers = {
             "step": self.step,
             "events": self.events,
+            "layers": self.layers.state(),
             "reached": self.pruner.reached,
             "spared": self.spared,
             "beginning": self.beginning,
@@ -248,6 +255,7 @@ class Trainer:
     def _load(self, folder: Path) -> dict[str, Any]:
         numbers = load_checkpoint(folder, self.raw, self.optimizer, self.pruner)
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
+        self.layers.load(numbers.get("layers", []))
         self.beginning = str(numbers.get("beginning", ""))
         if self.accelerator.scaler is not None and numbers["scaler"]:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])

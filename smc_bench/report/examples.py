@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from smc_bench.errors import StoreError
+from smc_bench.errors import DamagedError
 from smc_bench.report.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.stats import Floats
 from smc_bench.store.store import Store
@@ -49,20 +50,26 @@ class Parts:
 
 
 class Examples:
-    """Per-example parts of the scores of a plan's finished cells, read when asked for."""
+    """Per-example parts of the scores of a plan's finished cells, read when asked for.
+
+    Attributes:
+        problems: Files that can't be read: what they would say counts as not known.
+    """
 
     def __init__(self, plan: Plan, store: Store) -> None:
         """Nothing is read yet."""
         self._cells, self._store = plan.cells, store
+        self.problems: list[str] = []
         self._read: dict[tuple[str, str], Parts | None] = {}
 
     def parts(self, cell_id: str, metric: str, score: float) -> Parts | None:
         """Parts of a cell's score.
 
-        None where they are not known: no file, or a metric that says nothing by example.
+        None where they are not known: no file, one that can't be read (see :attr:`problems`), or a
+        metric that says nothing by example.
 
         Raises:
-            StoreError: If the file is damaged or does not belong to the record.
+            DamagedError: If the file can be read, and another score follows from it.
         """
         key = (cell_id, metric)
         if key not in self._read:
@@ -85,8 +92,9 @@ class Examples:
             rows: Rows = json.loads(gzip.decompress(path.read_bytes()))[split]
             if len(rows["predictions"]) != len(rows["correct"]):
                 raise ValueError("unequally many predictions and scores")
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path}: not the results of {split} by example: {error}") from None
+        except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
+            self.problems.append(f"{path}: not the results of {split} by example: {error}")
+            return None
         return rows
 
     def _parts(self, cell: Cell, metric: str, score: float) -> Parts | None:
@@ -101,13 +109,17 @@ class Examples:
                 values = _resampled(kind, rows, score)
             else:
                 values = contributions(kind, rows["predictions"], rows["correct"])
-        except (ValueError, TypeError, IndexError) as error:
-            raise StoreError(f"{path}: not the results of {split} by example: {error}") from None
+        except (ValueError, TypeError, LookupError) as error:
+            self.problems.append(f"{path}: not the results of {split} by example: {error}")
+            return None
         follows = values is not None and len(values) and abs(values.mean() - score) <= _TOLERANCE
         if values is None or (kind == "exact" and not follows):
             return None
         if not follows:
-            raise StoreError(f"{path}: does not belong to record.json: another {metric} follows")
+            raise DamagedError(
+                f"{path}: does not belong to record.json: another {metric} follows; the cell is "
+                "left out (run it again with --force)"
+            )
         # A limit takes the same rows for every cell, so equally many are the same ones.
         examples = len(rows["correct"])
         source = (split, cell.data_pins.get(split, ""), kind, str(examples))

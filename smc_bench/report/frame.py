@@ -53,7 +53,8 @@ def frame(
 
 def records(plan: Plan, store: Store) -> dict[str, Record]:
     """Reportable records of a plan's cells, by cell."""
-    found = {cell.id: store.folder(cell.folder).record() for cell in plan.cells.values()}
+    folders = {cell.id: store.folder(cell.folder) for cell in plan.cells.values()}
+    found = {k: f.record() for k, f in folders.items() if f.state() == "done"}
     return {cell: record for cell, record in found.items() if record and record.reportable}
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from smc_bench.errors import DamagedError
 from smc_bench.report.compare import Place, Scores
 from smc_bench.report.examples import Examples
 from smc_bench.report.frame import frame, records
@@ -30,19 +31,22 @@ class Results:
         data: A row a cell; see :func:`smc_bench.report.frame.frame`.
         scores: The same by place, arm and seed, with results by example.
         records: Reportable records, by cell.
+        problems: Files that can't be believed, for people: their cells count as not finished.
     """
 
     plan: Plan
     data: pd.DataFrame
     scores: Scores
     records: dict[str, Record]
+    problems: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, store: Store, metric: str | None = None) -> Results:
         """Read a plan's records; ``metric`` None takes each task's primary one."""
-        found = records(plan, store)
+        found, examples = records(plan, store), Examples(plan, store)
         data = frame(plan, store, metric, found)
-        return cls(plan, data, Scores(data, Examples(plan, store)), found)
+        problems = _leave_out(data, plan, store, examples)
+        return cls(plan, data, Scores(data, examples), found, problems)
 
     @property
     def tasks(self) -> list[str]:
@@ -101,6 +105,23 @@ class Results:
         score = self.scores.score(place, arm)
         recovery = _interval(self.scores.recovery(place, arm))
         return (*_interval(score)[1:], *recovery, "" if score is None else score.covers)
+
+
+def _leave_out(data: pd.DataFrame, plan: Plan, store: Store, examples: Examples) -> tuple[str, ...]:
+    """Take out cells whose files contradict each other, in place; what is wrong with which."""
+    problems = []
+    for at, row in data.iterrows():
+        cell = plan.cells[str(row["cell"])]
+        if row["state"] == "damaged":
+            problems.append(store.folder(cell.folder).damage())
+        elif pd.notna(row["value"]):
+            try:
+                examples.parts(cell.id, str(row["metric"]), float(row["value"]))
+            except DamagedError as error:
+                problems.append(str(error))
+                data.loc[at, ["value", "trivial"]] = float("nan")
+                data.loc[at, "state"] = "damaged"
+    return tuple(dict.fromkeys([*problems, *examples.problems]))
 
 
 def _interval(found: Estimate | None) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
 """Asking the Hugging Face Hub, and keeping the rows it gave.
 
 Fetched splits are kept as ``<cache>/hub/<owner>/<name>/<commit>/<config>/<split>.parquet``; a file
-there is complete, and never changes.
+there is complete, and never changes: its hash lies beside it and is checked when it is read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from smc_bench.errors import MissingDataError, SmcBenchError
 from smc_bench.sources._files import replacing, scratch
+from smc_bench.sources.pins import sha256_file
 from smc_bench.sources.roots import Roots
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -95,7 +96,22 @@ def fetch_rows(repo: str, commit: str, config: str, split: str, roots: Roots, re
             )
             with replacing(path) as temporary:
                 rows.to_parquet(str(temporary))
+                digest = sha256_file(temporary)
+                with replacing(_hash_file(path)) as beside:
+                    beside.write_text(digest + "\n", "utf-8")
     return path
+
+
+def rows_hash(path: Path) -> str | None:
+    """SHA-256 (hex) that a fetched split was kept with; None for those of before there was one."""
+    try:
+        return _hash_file(path).read_text("utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _repo_folder(repo: str, roots: Roots) -> Path:

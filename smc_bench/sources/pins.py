@@ -52,20 +52,21 @@ class Pin:
 def sha256_file(path: Path, cache: Path | None = None) -> str:
     """Hash a file (hex), remembering big ones in ``<cache>/hashes.json``.
 
-    A remembered hash is used while the file's path, size and modification time stay as they were. A
-    cache that can't be read or written costs only time.
+    A remembered hash is used while the file's path, size, and times of modification and of change
+    stay as they were (the latter can't be set back: ``cp -p`` and ``touch -r`` renew it). A cache
+    that can't be read or written costs only time.
 
     Raises:
         OSError: The file can't be read.
     """
     path = path.resolve()
     before = path.stat()
-    key = [before.st_size, before.st_mtime_ns]
+    key = [before.st_size, before.st_mtime_ns, before.st_ctime_ns]
     remember = cache is not None and before.st_size >= _BIG
     if cache is not None and remember:
         known = _read_hashes(cache).get(str(path))
-        if known is not None and known[:2] == key:
-            return str(known[2])
+        if known is not None and known[:-1] == key:
+            return str(known[-1])
     digest = _digest(path)
     if cache is not None and remember and time.time_ns() - before.st_mtime_ns > _SETTLED_NS:
         _remember(cache, str(path), [*key, digest])
@@ -112,7 +113,7 @@ def _read_hashes(cache: Path) -> dict[str, list[object]]:
         return {}
     if not isinstance(known, dict):
         return {}
-    return {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 3}
+    return {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 4}
 
 
 def _remember(cache: Path, path: str, entry: list[object]) -> None:

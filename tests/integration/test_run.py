@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -11,9 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 
 def command(*words: object) -> list[str]:
@@ -28,7 +32,7 @@ def smc(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def records(results: Path) -> dict[str, dict[str, object]]:
+def records(results: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in results.glob("cells/*/*/record.json"):
         found[path.parent.name] = json.loads(path.read_text())
@@ -48,11 +52,32 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     guided = next(r for name, r in first.items() if "-enc-" in name)
     scope = guided["sparsity"]["scope"]
     assert scope["zeros"] == int(scope["total"] * 0.5 + 0.5)
+    _check_layers(results, guided)
     again = smc("run", *where)
     assert "3 of 3 cells done" in again.stderr
     assert records(results) == first
     states = json.loads(smc("status", *where, "--json").stdout)
     assert set(states.values()) == {"done"}
+
+
+def _check_layers(results: Path, record: dict[str, Any]) -> None:
+    """A record's tensors, counted in the file itself; its last event; its outputs."""
+    (folder,) = results.glob(f"cells/*/*-{record['cell_id']}")
+    saved = load_file(folder / "weights" / "model.safetensors")
+    left = record["weights_left"]
+    assert left == {n: [int(torch.count_nonzero(saved[n])), saved[n].numel()] for n in left}
+    layers = json.loads(gzip.decompress((folder / "layers.json.gz").read_bytes()))
+    encoder = {name: total for name, (_, total) in left.items() if ".encoder." in name}
+    assert layers["tensors"] == encoder
+    steps = [event["step"] for event in layers["events"]]
+    assert steps == [event["step"] for event in record["events"]]
+    assert layers["events"][-1]["left"] == {name: left[name][0] for name in encoder}
+    checks = record["outputs"]
+    assert {split: check["rows"] for split, check in checks.items()} == record["rows"]
+    assert not any(check["all_equal"] for check in checks.values())
+    predictions = json.loads(gzip.decompress((folder / "predictions.json.gz").read_bytes()))
+    said = set(predictions["validation"]["predictions"])
+    assert checks["validation"]["one_class"] == (len(said) == 1)
 
 
 def test_one_shot_cells_run(suite_file: Path, mirror: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +190,11 @@ def test_a_cell_cut_short_is_marked_and_kept_out_of_the_index(
     finished: Callable[[str], Finished], tmp_path: Path
 ) -> None:
     cell = finished("sst2")
-    limited = cell.entry.cell.model_copy(update={"limit": 3}).model_dump(mode="json")
-    cell.change(reportable=False, cell=limited, note="A laptop's look.")
+    limited = cell.entry.cell.model_copy(update={"limit": 3})
+    whole, cell.entry = cell.folder.path, replace(cell.entry, cell=limited)
+    whole.rename(cell.folder.path)
+    settings = limited.model_dump(mode="json")
+    cell.change(reportable=False, cell_id=limited.id, cell=settings, note="A laptop's look.")
     assert "not reportable" in cell.export("--to", tmp_path / "out")
     card = ModelCard.load(tmp_path / "out" / "README.md")
     assert card.data.eval_results is None

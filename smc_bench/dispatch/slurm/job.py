@@ -121,7 +121,7 @@ class RunCells:
     def _bring(self, relative: str) -> bool:
         """Bring one cell to its end; True if it has a record."""
         folder = self._folder = Store(Path(self.results)).folder(relative)
-        while folder.state() != "done":
+        while folder.state() not in {"done", "damaged"}:
             release_if_over(folder)
             code = self._attempt(folder, relative)
             if code == TAKEN:
@@ -131,7 +131,7 @@ class RunCells:
                 self._hold()
             else:
                 return self._judge(folder, code)
-        return True
+        return folder.state() == "done"
 
     def _attempt(self, folder: CellFolder, relative: str) -> int:
         command = worker_command(

@@ -51,7 +51,7 @@ def choose(cells: Mapping[str, Cell], states: Mapping[str, CellState], again: se
         state = states[key]
         if state.word == "done" or state.in_queue:
             continue
-        if state.word == "failed" and key not in again:
+        if state.word == "damaged" or (state.word == "failed" and key not in again):
             choice.failed[key] = state.why
         elif cell.teacher in {*choice.failed, *choice.blocked}:
             choice.blocked[key] = f"its teacher {cell.teacher} failed"

@@ -22,8 +22,9 @@ class CellState:
     """Where one cell stands.
 
     Attributes:
-        word: ``done``, ``running``, ``pending``, ``failed``, ``lost`` (it was submitted and SLURM
-            does not have it any more), ``interrupted`` (begun, its job is over) or ``missing``.
+        word: ``done``, ``damaged`` (its record can't be believed), ``running``, ``pending``,
+            ``failed``, ``lost`` (it was submitted and SLURM does not have it any more),
+            ``interrupted`` (begun, its job is over) or ``missing``.
         why: Reason, failure or place, for people.
         job: The job that it waits or runs in.
         failure: What the cell's failure file should say, where only SLURM knows it.
@@ -93,6 +94,8 @@ def _state(
 ) -> CellState:
     if disk == "done":
         return CellState("done")
+    if disk == "damaged":
+        return CellState("damaged", folder.damage())
     live = next((j.job for j in reversed(jobs) if _is_live(seen.queued.get(j.job))), None)
     if live is not None:
         return _queued(seen.queued[live], disk)

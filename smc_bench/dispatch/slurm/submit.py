@@ -123,7 +123,7 @@ class Submitter:
 
     def _forget(self, cells: dict[str, Cell], seen: Observation) -> None:
         for key, state in seen.states.items():
-            if state.word == "done":
+            if state.word in {"done", "damaged"}:
                 folder = self.store.folder(cells[key].folder)
                 (folder.path / "record.json").unlink()
                 seen.states[key] = type(state)("missing")

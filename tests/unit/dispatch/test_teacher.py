@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from smc_bench.dispatch.pins import SourcePins
 from smc_bench.dispatch.teacher import teacher_logits
 from smc_bench.engine.outputs import outputs_of, trained_rows
 from smc_bench.engine.seeding import generator
-from smc_bench.errors import MissingDataError
+from smc_bench.errors import DamagedError, MissingDataError
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import expand
@@ -69,7 +71,13 @@ def test_the_verb_wants_a_finished_teacher_and_then_draws(
     write_cell(store, teacher, [1.0] * 24)
     with pytest.raises(MissingDataError, match="run the teacher again"):
         teacher_logits(teacher.cell, store, roots, 5)
-    save_classifier(tiny_model, store.folder(teacher.cell.folder).path / "weights")
+    folder = store.folder(teacher.cell.folder).path
+    save_classifier(tiny_model, folder / "weights")
+    with pytest.raises(DamagedError, match=r"model\.safetensors has the sha256"):
+        teacher_logits(teacher.cell, store, roots, 5)
+    digest = hashlib.sha256((folder / "weights" / "model.safetensors").read_bytes()).hexdigest()
+    content = json.loads((folder / "record.json").read_text()) | {"weights_sha256": digest}
+    (folder / "record.json").write_text(json.dumps(content))
     assert len(teacher_logits(teacher.cell, store, roots, 5)) == 5
     done = CliRunner().invoke(cli, [*words, "--rows", "10", "--temperature", "1.5"])
     assert done.exit_code == 0, done.output

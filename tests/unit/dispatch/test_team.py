@@ -140,7 +140,7 @@ def test_a_later_attempt_starts_as_many_as_the_first(
 ) -> None:
     monkeypatch.setattr(team, "visible_gpus", lambda: ())
     assert (size(folder, None), size(folder, 2)) == (1, 2)
-    write_json(folder.path / "execution.json", {"processes": 3})
+    write_json(folder.path / "execution.json", {"execution": {}, "processes": 3})
     assert (size(folder, None), size(folder, 2)) == (3, 3)
     assert "began with 3 processes and keeps them" in capsys.readouterr().err
     monkeypatch.setattr(team, "visible_gpus", lambda: ("0", "1"))

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from smc_bench.errors import StoreError
 from smc_bench.report import footnotes, tables
 from smc_bench.report.compare import Place
 from smc_bench.report.results import Results
@@ -135,18 +135,47 @@ def test_latex_is_escaped_and_bold(tmp_path: Path) -> None:
     assert r"$\pm$" in latex
 
 
-def test_results_by_example_of_another_record_are_refused(tmp_path: Path) -> None:
+def test_a_cell_whose_files_contradict_each_other_is_named_and_left_out(tmp_path: Path) -> None:
     suite = suite_file(tmp_path)
     made = skilled({"dense": 0.9, "good": 0.8, "bad": 0.7})
     plan = finished(suite, tmp_path / "r", made)
     store = Store(tmp_path / "r")
+    before = Results.of(plan, store)
     one, other = (store.folder(entry.cell.folder).path for entry in plan.entries[1:3])
     (one / "predictions.json.gz").write_bytes((other / "predictions.json.gz").read_bytes())
-    with pytest.raises(StoreError, match=r"does not belong to record\.json"):
-        tables.markdown(Results.of(plan, store))
-    (one / "predictions.json.gz").write_bytes(b"no gzip")
-    with pytest.raises(StoreError, match="not the results of validation by example"):
-        tables.markdown(Results.of(plan, store))
+    after = Results.of(plan, store)
+    assert before.problems == ()
+    assert len(after.problems) == 1
+    assert "does not belong to record.json" in after.problems[0]
+    assert str(one) in after.problems[0]
+    lost = before.data["value"].notna() & after.data["value"].isna()
+    assert [str(x) for x in after.data.loc[lost, "cell"]] == [one.name.rpartition("-")[2]]
+    assert list(after.data.loc[lost, "state"]) == ["damaged"]
+    tables.markdown(after)
+
+
+@pytest.mark.parametrize("damage", ["no gzip", "torn", "flipped", "another split", "no list"])
+def test_damaged_results_by_example_cost_only_themselves(tmp_path: Path, damage: str) -> None:
+    suite = suite_file(tmp_path)
+    plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
+    store = Store(tmp_path / "r")
+    path = store.folder(plan.entries[1].cell.folder).path / "predictions.json.gz"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "no gzip": b"no gzip",
+            "torn": whole[:middle],
+            "flipped": whole[:middle] + bytes(b ^ 255 for b in whole[middle:-8]) + whole[-8:],
+            "another split": gzip.compress(b'{"test": {}}'),
+            "no list": gzip.compress(b"[1]"),
+        }[damage]
+    )
+    results = Results.of(plan, store)
+    (problem,) = results.problems
+    assert problem.startswith(f"{path}: not the results of validation by example")
+    assert results.data["value"].notna().all()
+    tables.markdown(results)
 
 
 def test_configurations_of_one_task_stay_apart(tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._refuse("EntryNotFound", repo.commit)
             return
-        etag = hashlib.sha1(content).hexdigest()
+        # The Hub's own: git's hash of a blob.
+        etag = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         self._send(200, content, {"X-Repo-Commit": repo.commit, "ETag": f'"{etag}"'})
 
     def _refuse(self, code: str, commit: str | None = None) -> None:

@@ -11,19 +11,15 @@ from smc_bench.store import files
 from smc_bench.store.files import adopt, create_json, read_json, remove_folder
 from smc_bench.store.record import Record
 from smc_bench.store.store import CellFolder
+from smc_bench.suite.cell import Cell
+from tests.helpers.records import record_of
+from tests.unit.suite.test_identity import BASE
+
+CELL = Cell.model_validate(BASE)
 
 
 def record(attempt: int) -> Record:
-    counts = {"zeros": 0, "total": 1}
-    return Record.model_validate(
-        {
-            "schema_version": 1, "cell_id": "c", "cell": {}, "reportable": True, "metrics": {},
-            "trivial": {}, "events": [], "total_steps": 1, "train_features": 1, "rows": {},
-            "sparsity": {"scope": counts, "encoder": counts, "model": counts, "components": {}},
-            "weights_sha256": f"of attempt {attempt}", "train_seconds": 1.0, "device": "cpu",
-            "threads": 1, "attempt": attempt, "started": "a", "finished": "b", "provenance": {},
-        }
-    )  # fmt: skip
+    return Record.model_validate(record_of(CELL, attempt=attempt))
 
 
 def artifacts(cell: CellFolder, attempt: int) -> Path:
@@ -43,7 +39,7 @@ def checkpoint(cell: CellFolder, attempt: int, step: int) -> Path:
 @pytest.fixture
 def cell(tmp_path: Path) -> CellFolder:
     """A cell whose first attempt was given up while it still runs, and whose second has begun."""
-    cell = CellFolder(tmp_path / "cell")
+    cell = CellFolder(tmp_path / CELL.folder)
     assert cell.claim() == 1
     cell.end_attempt(1, "given up")
     assert cell.claim() == 2

@@ -16,26 +16,20 @@ from smc_bench.store.files import read_json, write_json
 from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure, Record
 from smc_bench.store.store import CellFolder, Store
+from smc_bench.suite.cell import Cell
+from tests.helpers.records import record_of
+from tests.unit.suite.test_identity import BASE
 
-COUNT = {"zeros": 1, "total": 2}
+CELL = Cell.model_validate(BASE)
 
 
 def record(attempt: int = 1) -> Record:
-    return Record.model_validate(
-        {
-            "schema_version": 1, "cell_id": "abc", "cell": {}, "reportable": True,
-            "metrics": {"accuracy": 50.0}, "trivial": {}, "events": [], "total_steps": 1,
-            "sparsity": {"scope": COUNT, "encoder": COUNT, "model": COUNT, "components": {}},
-            "train_features": 1, "rows": {}, "weights_sha256": "0", "train_seconds": 1.0,
-            "device": "cpu", "threads": 1, "attempt": attempt, "started": "a", "finished": "b",
-            "provenance": {},
-        }
-    )  # fmt: skip
+    return Record.model_validate(record_of(CELL, attempt=attempt))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> CellFolder:
-    found = Store(tmp_path).folder("sst2/dense-abc")
+    found = Store(tmp_path).folder(CELL.folder)
     found.create({"name": "cell"})
     return found
 

@@ -68,6 +68,7 @@ def job(
         return RunCells(names, str(tmp_path / "results"), "cache", None, "{}", patient=patient)
 
     monkeypatch.setattr(slurm_job, "worker_command", command)
+    monkeypatch.setattr(CellFolder, "damage", lambda _: "")  # their records are stand-ins too
     before = signal.getsignal(signal.SIGTERM)
     yield make
     signal.signal(signal.SIGTERM, before)
