@@ -21,7 +21,7 @@ def cycle_starts(schedule: RewindLR, timeline: Timeline) -> list[int]:
     if schedule.period is None or not events:
         starts = events
     else:
-        period = max(1, to_steps(schedule.period, timeline.steps_per_epoch, timeline.total_steps))
+        period = to_steps(schedule.period, timeline.steps_per_epoch, timeline.total_steps)
         starts = list(range(events[0], timeline.total_steps, period))
     return sorted({0, *(step for step in starts if step < timeline.total_steps)})
 
