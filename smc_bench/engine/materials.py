@@ -67,11 +67,19 @@ class CellLike(Protocol):
         """Optimizer steps after which training is cut short."""
 
 
+CHOICE = 2
+"""Version of :func:`chosen_rows`, part of the key of what is made from its rows."""
+
+
 def chosen_rows(rows: Sequence[Row], limit: int | None) -> list[Row]:
-    """At most ``limit`` rows, in file order: the same for every seed and every cell."""
+    """At most ``limit`` rows, in file order: the same for every seed and every cell.
+
+    They are the first of one permutation of the split, so that a smaller choice is part of every
+    larger one: what trains on half as many rows as its teacher trains on half of the teacher's.
+    """
     if limit is None or limit >= len(rows):
         return list(rows)
-    chosen = generator(0, "rows", limit).choice(len(rows), size=limit, replace=False)
+    chosen = generator(0, "rows").permutation(len(rows))[:limit]
     return [rows[index] for index in sorted(chosen)]
 
 
@@ -128,7 +136,6 @@ class Materials:
         key = {
             **self._key(train.rows),
             **self.context.teacher_key(),
-            "precision": train.precision,
             "padding": train.padding,
             "batch": self.recipe.evaluation.batch,
             "device": self.accelerator.device.type,
@@ -189,6 +196,7 @@ class Materials:
             "max_length": self.encoding.max_length,
             "stride": self.encoding.stride,
             "limit": limit,
+            "choice": CHOICE,
             "tokenizers": tokenizers.__version__,
         }
 

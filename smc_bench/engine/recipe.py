@@ -77,6 +77,10 @@ class Training(Strict):
     ``padding: none`` computes on real tokens only, which changes the last bits and which dropout
     noise falls where; architectures that can't are padded to the longest of a batch (``dynamic``).
     ``precision: auto`` becomes fp32 or bf16 before a cell exists, whichever is faster here.
+    ``clip`` bounds the gradient's norm over the weights that stay (``clip_over: kept``): sparseml
+    masks gradients in a hook of the backward pass, before anything sees them (its
+    ModuleParamPruningMask). ``all`` counts gradients of pruned weights too, as a loop does that
+    masks weights alone, such as SMC-Bench's (whose recipes do not clip).
     """
 
     duration: Duration | Literal["scaled"] | EqualSteps
@@ -87,6 +91,7 @@ class Training(Strict):
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
     epsilon: float = Field(1e-8, gt=0.0)
     clip: float | None = Field(1.0, gt=0.0)
+    clip_over: Literal["kept", "all"] = "kept"
     dropout: float | None = Field(None, ge=0.0, lt=1.0)
     padding: Literal["none", "dynamic"] = "none"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
@@ -194,6 +199,8 @@ class Recipe(Strict):
             }
         elif self.scope == ("encoder",):
             defaults = {"sparsity_over": "scope"}
+        if self.sparsity_schedule is None or self.train.clip is None:
+            defaults["train"] = self.train.model_copy(update={"clip_over": "kept"})
         return self.model_copy(update=defaults)
 
     @property
