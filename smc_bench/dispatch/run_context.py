@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from smc_bench.dispatch.tracking import Trackers
 from smc_bench.engine.context import Progress
 from smc_bench.engine.recipe import Execution
-from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError
+from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError, StoreError
 from smc_bench.sources import Lock, Pin, Roots, rows, weights
 from smc_bench.store.artefacts import Artefacts
 from smc_bench.store.checkpoints import drop_damaged
@@ -26,7 +26,7 @@ from smc_bench.store.lease import HEARTBEAT_SECONDS
 from smc_bench.store.reading import check_weights, read_cell
 from smc_bench.store.record import Record
 from smc_bench.store.store import SHARES, CellFolder, Store
-from smc_bench.suite.cell import Cell
+from smc_bench.suite.cell import IDENTITY_VERSION, Cell
 from smc_bench.tasks.specs import SPECS
 
 _WRITE_EVERY = 1.0
@@ -209,9 +209,19 @@ class Assignment:
     stop: threading.Event
 
     def cell(self) -> Cell:
-        """The cell, from its folder."""
+        """The cell, from its folder.
+
+        Raises:
+            StoreError: If it was planned by an older version, whose numbers this one does not make.
+        """
         path = self.folder.path / "cell.json"
-        return read_cell(read_json(path), path)
+        cell = read_cell(read_json(path), path)
+        if cell.identity_version != IDENTITY_VERSION:
+            raise StoreError(
+                f"{self.folder.path}: planned by an older version of smc-bench (identity "
+                f"{cell.identity_version}, here {IDENTITY_VERSION}): run or submit its suite anew"
+            )
+        return cell
 
     def context(self, kind: type[_Context], attempt: int, execution: Execution) -> _Context:
         """The context of an attempt, which stops on the worker's signals."""

@@ -148,7 +148,9 @@ class _CellRun:
         weights = read_weights(folder / _WEIGHTS_FILE)
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
-        measured = audit(weights, trainer.pruner.masks, trainer.pruner.parts, self.recipe, promised)
+        pruner = trainer.pruner
+        natural = pruner.natural_zeros(trainer.optimizer)
+        measured = audit(weights, pruner.masks, pruner.parts, self.recipe, promised, natural)
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}
         trivial: dict[str, float] = {}

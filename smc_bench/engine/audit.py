@@ -17,7 +17,7 @@ from smc_bench.engine.structure import group_size
 from smc_bench.errors import AuditError, ModelError
 from smc_bench.models.components import ComponentMap
 
-# Weights outside the masks may be zero by themselves (a padding row, underflow); more is a fault.
+# Of the weights outside the masks some may come to be zero by themselves (underflow).
 _NATURAL_ZEROS = 0.001
 
 
@@ -78,8 +78,12 @@ def audit(
     parts: ComponentMap,
     recipe: Recipe,
     sparsity: float,
+    natural: int = 0,
 ) -> MeasuredSparsity:
     """Measure the saved weights and fail where they are not as sparse as promised.
+
+    Masks are held to the promised count and pruned weights to zero. Zeros outside the masks are a
+    fault too, but for those that nobody has pruned (``natural``).
 
     Args:
         weights: Tensors read back from the saved file.
@@ -87,10 +91,12 @@ def audit(
         parts: Component map of the model.
         recipe: The cell's recipe.
         sparsity: The schedule's final value.
+        natural: Weights outside the masks that are known to be zero: they were so before training,
+            or RigL has grown them and no gradient has moved them since.
 
     Raises:
         AuditError: If a weight is not finite, a pruned weight is not zero, the masks miss the
-            target count, or many weights outside the masks are zero.
+            target count, or many more weights outside the masks are zero.
     """
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -106,6 +112,7 @@ def audit(
             raise AuditError(f"{name}: {alive} pruned weights are not zero in the saved file")
     if not SCORERS[recipe.scorer].free:
         _check_counts(measured, masks, parts, recipe, sparsity)
+        _check_strays(measured, masks, natural)
     return measured
 
 
@@ -134,6 +141,9 @@ def _check_counts(
             f"{masked} weights of the {what} are masked, but the schedule's final sparsity "
             f"{sparsity:.6f} means {expected}"
         )
-    extra = measured.scope.zeros - sum(int((~mask).sum()) for mask in masks.values())
-    if extra > _NATURAL_ZEROS * measured.scope.total:
-        raise AuditError(f"{extra} weights are zero in the saved file without being pruned")
+
+
+def _check_strays(measured: MeasuredSparsity, masks: Masks, natural: int) -> None:
+    stray = measured.scope.zeros - sum(int((~mask).sum()) for mask in masks.values()) - natural
+    if stray > _NATURAL_ZEROS * measured.scope.total:
+        raise AuditError(f"{stray} weights are zero in the saved file without being pruned")

@@ -57,7 +57,8 @@ class Feed:
             model: Its device and configuration decide the inputs.
             head: Kind of head.
             pad_token_id: Fills shorter sequences of a padded batch.
-            autocast: Context in which forward passes run.
+            autocast: Context of training's forward passes (accelerate's); nothing else knows of a
+                precision, and the model itself is left as it is.
             padding: ``none`` packs batches, where the architecture can; see :attr:`padding`.
         """
         self.model, self.head = model, head
@@ -93,21 +94,20 @@ class Feed:
         inputs |= {"position_ids": positions[None].to(device), "layout": layout}
         return Batch(inputs, _targets(tensors, device), len(features), layout.real)
 
-    def heads(
-        self, batch: Batch, forward: Any = None, *, autocast: bool = True
-    ) -> list[HeadOutput]:
-        """What the model says of a batch, in float32.
+    def heads(self, batch: Batch, *, autocast: bool = True) -> list[HeadOutput]:
+        """What the model says of a batch, as float32.
 
         Args:
             batch: From :meth:`batch`.
-            forward: The model, or what accelerate wrapped around it.
-            autocast: Whether the precision of training applies.
+            autocast: Whether the precision of training applies; otherwise all is computed in
+                float32, also inside somebody else's autocast.
 
         Returns:
             One head, or start and end over the real positions of each window.
         """
-        with self.autocast() if autocast else nullcontext():
-            outputs = (self.model if forward is None else forward)(**batch.inputs)
+        plain = torch.autocast(self.model.device.type, enabled=False)
+        with self.autocast() if autocast else plain:
+            outputs = self.model(**batch.inputs)
         if self.head == "question_answering":
             return [
                 HeadOutput(outputs.start_logits.float(), batch.real),

@@ -24,7 +24,7 @@ def cycle_starts(schedule: RewindLR, timeline: Timeline) -> list[int]:
     elif schedule.period is None or not events:
         starts = events
     else:
-        period = max(1, to_steps(schedule.period, epoch, total))
+        period = to_steps(schedule.period, epoch, total)
         starts = list(range(events[0], total, period))
     return sorted({0, *(step for step in starts if step < timeline.total_steps)})
 

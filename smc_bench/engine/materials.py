@@ -164,7 +164,6 @@ class Materials:
         key = {
             **self._key(train.rows),
             **self.context.teacher_key(),
-            "precision": train.precision,
             "padding": train.padding,
             "batch": self.recipe.evaluation.batch,
             "device": self.accelerator.device.type,

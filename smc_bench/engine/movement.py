@@ -47,12 +47,11 @@ class MovementScores:
         return {name: score.sigmoid() > limit for name, score in self.scores.items()}
 
     @torch.no_grad()
-    def before_step(self, masks: Masks, rate_share: float, share: float) -> None:
-        """Move the scores, and hand the optimizer the whole weights with masked gradients.
+    def take_gradients(self, masks: Masks, share: float) -> None:
+        """Give the scores their gradients, from the weights' whole ones, and mask those.
 
         Args:
             masks: Masks of the forward pass just taken.
-            rate_share: Learning rate over its peak; scores follow the weights' schedule.
             share: How far the sparsity schedule has come, 0..1.
         """
         for name, parameter in self.parameters.items():
@@ -66,7 +65,15 @@ class MovementScores:
                 score.grad += weight * value * (1.0 - value)
             if name in masks:
                 parameter.grad.mul_(masks[name])
-            parameter.copy_(self.dense[name])
+
+    @torch.no_grad()
+    def before_step(self, rate_share: float) -> None:
+        """Move the scores, and hand the optimizer the whole weights.
+
+        Args:
+            rate_share: Learning rate over its peak; scores follow the weights' schedule.
+        """
+        self.uncover()
         for group in self.optimizer.param_groups:
             group["lr"] = self.options["score_lr"] * rate_share
         self.optimizer.step()

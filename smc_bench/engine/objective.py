@@ -34,7 +34,7 @@ class Objective:
         """Bind a model to its training data.
 
         Args:
-            feed: The model, unwrapped, and how it takes batches.
+            feed: The model and how it takes batches.
             features: All training features.
             distillation: How teacher and task are weighed, or None for the task alone.
             teacher_outputs: The teacher's logits of each feature.
@@ -44,18 +44,17 @@ class Objective:
 
     @property
     def model(self) -> Any:
-        """The model, unwrapped."""
+        """The model."""
         return self.feed.model
 
-    def loss(self, forward: Any, indices: Indices) -> Tensor:
-        """Mean loss over the features ``indices``, in float32.
+    def loss(self, indices: Indices) -> Tensor:
+        """Mean loss over the features ``indices``: logits in training's precision, loss in float32.
 
         Args:
-            forward: The model, or what accelerate wrapped around it.
             indices: Which features make up the batch.
         """
         batch = self.batch(indices)
-        heads = self.feed.heads(batch, forward)
+        heads = self.feed.heads(batch)
         teacher = None if self.distillation is None else self._teacher(indices, heads[0].logits)
         return total_loss(heads, batch.targets, teacher, self.distillation)
 

@@ -27,6 +27,8 @@ def predict(
 ) -> list[HeadArrays]:
     """Outputs of each feature, one 1-D float32 array a head, in feature order.
 
+    Computed in float32, whatever precision the model was trained in: bf16 has 8 bits of mantissa,
+    so that near ties would be decided by rounding.
     Sequences of like length share a batch, so little is spent on padding.
 
     Raises:
@@ -41,7 +43,7 @@ def predict(
         if should_stop():
             raise Interrupted("stopped while evaluating")
         chosen = order[start : start + batch_size]
-        heads = feed.heads(feed.batch([features[i] for i in chosen]))
+        heads = feed.heads(feed.batch([features[i] for i in chosen]), autocast=False)
         arrays = [head.logits.cpu().numpy() for head in heads]
         for row, index in enumerate(chosen):
             length = feature_length(features[index]) if spans else None

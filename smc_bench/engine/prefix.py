@@ -39,7 +39,7 @@ def prefix_content(recipe: Recipe, timeline: Timeline) -> dict[str, Any]:
     Rows, weights, seed and teacher are the caller's to add.
     """
     train = recipe.train.model_dump(mode="json")
-    del train["duration"]
+    del train["duration"], train["clip_over"]  # before masks there is one norm only
     distillation = recipe.distillation
     return {
         "steps": timeline.events[0].step,

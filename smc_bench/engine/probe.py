@@ -82,7 +82,9 @@ class Probe:
 
         def gradient(index: int, chosen: list[int]) -> Sequence[Tensor]:
             seed_step(self.seed, self.step, index)
-            with torch.enable_grad():
+            # Somebody's autocast would reach the backward pass too.
+            plain = torch.autocast(self.model.device.type, enabled=False)
+            with torch.enable_grad(), plain:
                 return torch.autograd.grad(self.objective.task_loss(chosen), wanted)
 
         with self._mode(train), _only(self.model, wanted):
@@ -133,7 +135,7 @@ class Probe:
                 for index, chosen in enumerate(self.batches(count, batch)):
                     taken = self.objective.batch(chosen)
                     real[:] = [taken.real]
-                    self.model(**taken.inputs)
+                    self.objective.feed.heads(taken, autocast=False)
                     self.tick(index + 1, count)
         finally:
             for handle in handles:

@@ -15,7 +15,7 @@ from smc_bench.engine.objective import Objective
 from smc_bench.engine.probe import Probe
 from smc_bench.engine.processes import ALONE, Processes
 from smc_bench.engine.recipe import COMPONENTS, Recipe
-from smc_bench.engine.regrowth import RegrowthPlan, regrow
+from smc_bench.engine.regrowth import RegrowthPlan, regrow, unmoved
 from smc_bench.engine.scorer_specs import LEARNED
 from smc_bench.engine.scorers import Saliency, Scored, Statistics, load_scorer
 from smc_bench.engine.sparsity_schedule import PruningEvent, Timeline
@@ -50,6 +50,7 @@ class Pruner:
             name: everything[name] for name in self.parts.in_scope(recipe.scope)
         }
         self.masks: Masks = {}
+        self._born_zero = sum(int((p == 0).sum()) for p in self.parameters.values())
         self.reached, self.final = 0.0, timeline.final_sparsity
         self._totals: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
         for name, component in self.parts.prunable.items():
@@ -128,10 +129,30 @@ class Pruner:
         """How far the sparsity schedule has come, 0..1."""
         return self.reached / self.final if self.final else 0.0
 
-    def before_step(self, rate_share: float) -> None:
-        """Between the backward pass and the optimizer's step."""
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """Scores that are trained beside the weights."""
+        return list(self.movement.scores.values()) if self.movement is not None else []
+
+    def take_gradients(self, *, mask: bool) -> None:
+        """Of the whole gradients of a step: learned scores get theirs, pruned weights get none.
+
+        Args:
+            mask: Whether gradients of pruned weights are set to zero also where nothing is learned
+                from them.
+        """
         if self.movement is not None:
-            self.movement.before_step(self.masks, rate_share, self.progress)
+            self.movement.take_gradients(self.masks, self.progress)
+        elif mask:
+            for name, kept in self.masks.items():
+                gradient = self.parameters[name].grad
+                if gradient is not None:
+                    gradient.mul_(kept)
+
+    def before_step(self, rate_share: float) -> None:
+        """Right before the optimizer's step."""
+        if self.movement is not None:
+            self.movement.before_step(rate_share)
 
     def after_step(self, step: int) -> None:
         """After the optimizer's step: masks hold, and learned masks are renewed when due."""
@@ -159,6 +180,16 @@ class Pruner:
                     state[moment].masked_fill_(mask & ~old[name], 0.0)
         self.hold()
         return True
+
+    def natural_zeros(self, optimizer: torch.optim.Optimizer) -> int:
+        """Weights outside the masks that may be zero although nobody pruned them.
+
+        With RigL those that no gradient has moved, since they were grown or at all; else as many as
+        there were before training, such as padding rows.
+        """
+        if self.regrowth is not None:
+            return unmoved(self.parameters, self.masks, optimizer)
+        return self._born_zero
 
     def hold(self) -> None:
         """Set every pruned weight to zero again, as after an optimizer step."""

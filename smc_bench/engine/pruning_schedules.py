@@ -69,10 +69,11 @@ class OneShotSchedule(Strict):
 class RoundsSchedule(Strict):
     """Iterative pruning: train a round, prune, go back to the start, again (arXiv 1803.03635).
 
-    Each pruning removes the share ``removes`` of the weights that are left (the last one less, so
-    that it ends on the target); then all weights but the pruned ones return to what they were
-    before training, the optimizer starts anew, and so does the learning rate, whose schedule spans
-    one round. SMC-Bench: 20 % a round, back to the pretrained weights (its section 4).
+    Each pruning removes the share ``removes`` of the weights that are left (the last one less, or a
+    trace more where the target is a level that was rounded, so that it ends on the target); then
+    all weights but the pruned ones return to what they were before training, the optimizer starts
+    anew, and so does the learning rate, whose schedule spans one round. SMC-Bench: 20 % a round,
+    back to the pretrained weights (its section 4).
     ``weights: kept`` starts the learning rate anew alone and trains on from the weights (and the
     optimizer's moments) as they are: learning-rate rewinding (arXiv 2003.02389).
     """

@@ -89,6 +89,10 @@ class Training(Strict):
     ``head`` is what the head starts from: ``new`` is the architecture's own initialisation,
     ``encoder_scale`` the same with each weight matrix scaled to the encoder's root mean square, and
     ``trained`` the finished dense model's head on the pretrained encoder.
+    ``clip`` bounds the gradient's norm over the weights that stay (``clip_over: kept``): sparseml
+    masks gradients in a hook of the backward pass, before anything sees them (its
+    ModuleParamPruningMask). ``all`` counts gradients of pruned weights too, as a loop does that
+    masks weights alone, such as SMC-Bench's (whose recipes do not clip).
     """
 
     duration: Duration | Literal["scaled"] | EqualSteps
@@ -99,6 +103,7 @@ class Training(Strict):
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
     epsilon: float = Field(1e-8, gt=0.0)
     clip: float | None = Field(1.0, gt=0.0)
+    clip_over: Literal["kept", "all"] = "kept"
     dropout: float | None = Field(None, ge=0.0, lt=1.0)
     padding: Literal["none", "dynamic"] = "none"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
@@ -213,6 +218,8 @@ class Recipe(Strict):
             }
         elif self.scope == ("encoder",):
             defaults = {"sparsity_over": "scope"}
+        if self.sparsity_schedule is None or self.train.clip is None:
+            defaults["train"] = self.train.model_copy(update={"clip_over": "kept"})
         return self.model_copy(update=defaults)
 
     @property

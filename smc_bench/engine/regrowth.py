@@ -1,4 +1,11 @@
-"""RigL: drop by magnitude, grow by gradient, at one count (arXiv 1911.11134, algorithm 1)."""
+"""RigL: drop by magnitude, grow by gradient, at one count (arXiv 1911.11134, algorithm 1).
+
+Sparsity here is a count of connections, not of values. A connection that is grown starts from zero
+(section 3 of the paper), and where its gradient stays zero, as that of a token which no batch has,
+it is zero to the end. The paper's algorithm takes the k steepest whatever their slope, and so does
+the authors' code; so weights that can't move are grown here too, where no others are left, and the
+audit does not take their zeros for a fault (:func:`unmoved`).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +40,7 @@ class RegrowthPlan:
     def of(cls, settings: Regrowth, timeline: Timeline) -> RegrowthPlan:
         """Spell durations out in steps."""
         lengths = (timeline.steps_per_epoch, timeline.total_steps)
-        every = max(1, to_steps(settings.every, *lengths))
+        every = to_steps(settings.every, *lengths)
         return cls(every, to_steps(settings.until, *lengths), settings.rate)
 
     def share(self, step: int) -> float:
@@ -41,6 +48,28 @@ class RegrowthPlan:
         if step == 0 or step % self.every or step >= self.until:
             return 0.0
         return self.rate / 2.0 * (1.0 + math.cos(math.pi * step / self.until))
+
+
+@torch.no_grad()
+def unmoved(
+    parameters: Mapping[str, nn.Parameter], masks: Masks, optimizer: torch.optim.Optimizer
+) -> int:
+    """Weights that stay, are zero, and have had no gradient since they were grown, or at all.
+
+    What is grown has its moments set to zero; the second one is a sum of squares, and so is zero
+    for as long as no gradient came.
+
+    Args:
+        parameters: Masked weights.
+        masks: Masks in force (True: stays).
+        optimizer: Adam over the parameters.
+    """
+    count = 0
+    for name, mask in masks.items():
+        still = (parameters[name] == 0) & mask
+        moment = optimizer.state.get(parameters[name], {}).get("exp_avg_sq")
+        count += int((still if moment is None else still & (moment == 0)).sum())
+    return count
 
 
 @torch.no_grad()

@@ -1,9 +1,10 @@
 """The training loop: optimizer steps, pruning events, masks held, checkpoints on a timer.
 
-A loop on accelerate (device, precision, loss scaling, gradient accumulation) rather than
-transformers' Trainer: what matters here (events between steps, masks after every step, a learning
-rate that rewinds, resume to the bit without random state) would each be a callback that works
-against the Trainer's own schedule, order and checkpoints.
+A loop on accelerate (device, autocast, loss scaler) rather than transformers' Trainer: what matters
+here (events between steps, masks after every step, a learning rate that rewinds, resume to the bit
+without random state) would each be a callback that works against the Trainer's own schedule, order
+and checkpoints. Model and optimizer are not "prepared" by accelerate: it would put autocast into
+the model's own ``forward``, where float32 statistics of scorers and evaluation would meet it too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 
 from smc_bench.engine.batches import Batches, feature_length
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -24,6 +26,7 @@ from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.durations import to_seconds
 from smc_bench.engine.feed import Feed
 from smc_bench.engine.layers import LayerHistory
+from smc_bench.engine.loss_scaling import LossScaling
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.objective import Objective
 from smc_bench.engine.predict import HeadArrays
@@ -69,9 +72,23 @@ class Trainer:
         stop_after: int | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """Prepare model and optimizer; restores the newest checkpoint if there is one."""
+        """Make the optimizer and the masks; restores the newest checkpoint if there is one.
+
+        Args:
+            feed: The model, its autocast, and how it takes batches.
+            features: All training features.
+            recipe: How to train and prune.
+            timeline: Steps and pruning events.
+            seed: The cell's seed.
+            accelerator: Has the loss scaler, where the precision needs one.
+            context: Checkpoints, progress, whether to stop.
+            teacher_outputs: The teacher's logits of each feature.
+            stop_after: Cut training short after so many steps.
+            processes: Who trains together.
+        """
         self.recipe, self.timeline, self.seed = recipe, timeline, seed
-        self.features, self.accelerator, self.context = features, accelerator, context
+        self.features, self.context = features, context
+        self.scaling = LossScaling(accelerator.scaler)
         self.processes = processes
         self.total = min(timeline.total_steps, stop_after or timeline.total_steps)
         self.raw = feed.model
@@ -98,10 +115,6 @@ class Trainer:
         self.batches = Batches(lengths, recipe.train.batch, seed, grouped=grouped)
         self.micro_batch = context.execution.micro_batch or recipe.train.batch
         self._restore()
-        # Prepared last: accelerate wraps both, and a checkpoint must go into what is wrapped.
-        # In "evaluation mode" it adds precision alone: gradients are summed by ``processes``.
-        self.model = accelerator.prepare_model(self.raw, evaluation_mode=True)
-        self.prepared = accelerator.prepare_optimizer(self.optimizer)
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -124,7 +137,7 @@ class Trainer:
             Interrupted: If asked to stop; the state is then on disk.
             DivergedError: If the loss is not finite.
         """
-        self.model.train()
+        self.raw.train()
         interval = to_seconds(self.context.execution.checkpoint_every)
         while self.step < goal:
             if self._asked_to_stop():
@@ -185,8 +198,8 @@ class Trainer:
         value = 0.0
         for micro, part, share in self.processes.parts(indices, self.micro_batch):
             seed_step(self.seed, self.step, micro)
-            loss = self.objective.loss(self.model, part) * share
-            self.accelerator.backward(loss)
+            loss = self.objective.loss(part) * share
+            self.scaling.backward(loss)
             value += float(loss.detach())
         value = self.processes.sum(value)
         if not math.isfinite(value):
@@ -195,14 +208,26 @@ class Trainer:
                 "fp32 may help"
             )
         self.processes.sum_gradients(self.raw.parameters())
-        if self.recipe.train.clip is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
-        if not self.pruner.regrow(self.step, self.optimizer):
-            self.pruner.before_step(rate / self.recipe.lr_schedule.peak)
-            self.prepared.step()
-            self.pruner.after_step(self.step)
-        self.prepared.zero_grad()
+        if self.scaling.unscale(self.optimizer):
+            self._move(rate)
+        self.scaling.update()
+        self.optimizer.zero_grad()
         return value
+
+    def _move(self, rate: float) -> None:
+        """Change weights (or, where RigL is due, masks) by gradients that are whole and finite."""
+        if self.pruner.regrow(self.step, self.optimizer):
+            return
+        clip, over = self.recipe.train.clip, self.recipe.train.clip_over
+        if clip is not None and over == "all":
+            clip_grad_norm_(self.raw.parameters(), clip)
+        # Without clipping, gradients of pruned weights do not touch the weights that stay.
+        self.pruner.take_gradients(mask=clip is not None and over == "kept")
+        if clip is not None and over == "kept":
+            clip_grad_norm_([*self.raw.parameters(), *self.pruner.learned], clip)
+        self.pruner.before_step(rate / self.recipe.lr_schedule.peak)
+        self.optimizer.step()
+        self.pruner.after_step(self.step)
 
     def _report(self, loss: float) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])
@@ -219,7 +244,6 @@ class Trainer:
 
     def write(self, folder: Path) -> None:
         """Write the whole state of training into an empty folder."""
-        scaler = self.accelerator.scaler
         numbers = {
             "step": self.step,
             "events": self.events,
@@ -227,7 +251,7 @@ class Trainer:
             "reached": self.pruner.reached,
             "spared": self.spared,
             "beginning": self.beginning,
-            "scaler": scaler.state_dict() if scaler is not None else None,
+            "scaler": self.scaling.state(),
         }
         save_checkpoint(folder, self.raw, self.optimizer, self.pruner, numbers)
 
@@ -257,6 +281,5 @@ class Trainer:
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
         self.layers.load(numbers.get("layers", []))
         self.beginning = str(numbers.get("beginning", ""))
-        if self.accelerator.scaler is not None and numbers["scaler"]:
-            self.accelerator.scaler.load_state_dict(numbers["scaler"])
+        self.scaling.load(numbers["scaler"])
         return numbers

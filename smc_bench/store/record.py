@@ -140,10 +140,6 @@ class Record(_Stored):
     provenance: dict[str, Any]
     # Micro-batch and threads, and each time a lack of memory halved the former.
     execution: dict[str, Any] = Field(default_factory=dict)
-    # By split: evaluation splits, and the training split at training's end.
-    outputs: dict[str, OutputCheck] = Field(default_factory=dict)
-    # By prunable tensor: weights left, and all.
-    weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:

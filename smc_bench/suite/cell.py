@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 
 from smc_bench.engine.recipe import Recipe, Strict
 
-IDENTITY_VERSION = 2
-"""2: batches may be unpadded; all settings count, even at values that once did not exist."""
+IDENTITY_VERSION = 3
+"""What new cells have; older ones are read, and match none. docs/record.md says what changed."""
 
 
 class TaskSettings(Strict):
@@ -55,7 +55,7 @@ class Cell(Strict):
         limit: Optimizer steps after which training is cut short (``--limit``): never reported.
     """
 
-    identity_version: Literal[1, 2] = 2
+    identity_version: Literal[1, 2, 3] = 3
     kind: Literal["train"] = "train"
     task: TaskSettings
     model: str
@@ -71,14 +71,15 @@ class Cell(Strict):
     @model_validator(mode="before")
     @classmethod
     def _as_of_version(cls, given: Any) -> Any:
-        """Cells of version 1 were padded: there was nothing else."""
-        if not isinstance(given, Mapping) or given.get("identity_version") != 1:
+        """What older cells do not say was fixed then; for their ids see :data:`_LATER`."""
+        version = given.get("identity_version") if isinstance(given, Mapping) else None
+        if version not in _OLD_TRAINING:
             return given
         recipe = given.get("recipe")
         train = recipe.get("train") if isinstance(recipe, Mapping) else None
         if not isinstance(recipe, Mapping) or not isinstance(train, Mapping):
             return given
-        return {**given, "recipe": {**recipe, "train": {"padding": "dynamic", **train}}}
+        return {**given, "recipe": {**recipe, "train": {**_OLD_TRAINING[version], **train}}}
 
     @property
     def resolved(self) -> bool:
@@ -115,17 +116,31 @@ class Cell(Strict):
 
 UNRESOLVED = "unresolved"
 
-# Settings that came after identity version 1, with the value at which they change nothing: left
-# out of that version's content, so that its records stay valid.
-_AFTER_1: dict[str, Any] = {
-    "structure": "unstructured",
-    "recomputations": 1,
-    "regrowth": None,
-    "sparsity_schedule.paced_from": None,
-    "train.padding": "dynamic",
+# What training was before there was a choice, by version of the identity.
+_OLD_TRAINING: dict[int, dict[str, str]] = {
+    1: {"padding": "dynamic", "clip_over": "all"},
+    2: {"clip_over": "all"},
 }
-# The same of identity version 2.
-_AFTER_2: dict[str, Any] = {"lr_schedule.at": None, "sparsity_schedule.weights": "rewound"}
+
+# Settings that came after a version, with the value at which they change nothing: left out of that
+# version's content, so that its records keep their ids.
+_AFTER_2: dict[str, Any] = {
+    "train.clip_over": "all",
+    "train.head": "new",
+    "lr_schedule.at": None,
+    "sparsity_schedule.weights": "rewound",
+}
+_LATER: dict[int, dict[str, Any]] = {
+    1: {
+        "structure": "unstructured",
+        "recomputations": 1,
+        "regrowth": None,
+        "sparsity_schedule.paced_from": None,
+        "train.padding": "dynamic",
+        **_AFTER_2,
+    },
+    2: _AFTER_2,
+}
 
 
 def identity_content(cell: Cell) -> dict[str, Any]:
@@ -138,8 +153,9 @@ def identity_content(cell: Cell) -> dict[str, Any]:
     del content["model"]
     if cell.identity_version > 1:
         content["recipe"]["scorer_options"].pop("fisher_memory", None)
-    later = {1: _AFTER_1 | _AFTER_2, 2: _AFTER_2}.get(cell.identity_version, {})
-    for key, neutral in later.items():
+    if cell.identity_version < 3:
+        del content["task"]["held_back"]
+    for key, neutral in _LATER.get(cell.identity_version, {}).items():
         section, _, name = key.rpartition(".")
         settings = (content["recipe"][section] or {}) if section else content["recipe"]
         if name in settings and settings[name] == neutral:

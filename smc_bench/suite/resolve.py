@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smc_bench.engine.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS, checked_options
 from smc_bench.names import path_problem
@@ -145,6 +146,11 @@ class Resolver:
         except ValidationError as error:
             location, message = explain(error, spec.options)
             raise merged.error(("scorer_options", *location), message, context) from None
+        rows = min(SPECS[task].train_rows, recipe.train.rows or SPECS[task].train_rows)
+        try:
+            check_lengths(recipe, rows)
+        except NoStepsError as error:
+            raise merged.error(error.key, error.message, context) from None
         return recipe.model_copy(update={"scorer_options": options})
 
     def _settle_length(

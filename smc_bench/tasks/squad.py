@@ -25,6 +25,8 @@ from smc_bench.tasks.rows import (
 # As in transformers' question-answering example and the oBERT scripts built on it.
 N_BEST = 20
 MAX_ANSWER_TOKENS = 30
+# What run_qa answers where no candidate of any window is a span of the context.
+NO_SPAN = "empty"
 
 Offsets = Sequence[tuple[int, int] | None]
 """Characters (from, to) in the context of each token of a window; None for all other tokens."""
@@ -85,7 +87,7 @@ class Squad(Task):
             DivergedError: Outputs are not finite.
             ValueError: There are no rows, or the features were made for training.
         """
-        best: list[tuple[float, str]] = [(float("-inf"), "")] * len(rows)
+        best: list[tuple[float, str]] = [(float("-inf"), NO_SPAN)] * len(rows)
         for feature, (start, end) in zip(features, outputs, strict=True):
             if "offsets" not in feature:
                 raise ValueError("features made for training can't be scored: they lack offsets")
@@ -142,23 +144,27 @@ def best_span(
 ) -> tuple[float, int, int] | None:
     """Score and characters of the best span of a window, or None if no candidate is a span.
 
-    Candidates are all pairs of the ``N_BEST`` likeliest starts and ends inside the context that
-    are in order and at most ``MAX_ANSWER_TOKENS`` long; the score is the sum of both logits.
+    As transformers' run_qa does for v1.1 (``postprocess_qa_predictions``): candidates are all
+    pairs of the ``N_BEST`` likeliest starts and ends of the whole window, question and special
+    tokens included; of those, pairs inside the context that are in order and at most
+    ``MAX_ANSWER_TOKENS`` long; the score is the sum of both logits in their own precision. Of equal
+    logits the later position comes first, of equal scores the pair that comes first. (run_qa also
+    ranks padding; here there is none.)
 
     Args:
         start: Start logits, (tokens,).
         end: End logits, (tokens,).
         offsets: Characters of each token, (tokens,).
     """
-    inside = np.array([i for i, span in enumerate(offsets) if span is not None], dtype=np.int64)
-    starts = inside[np.argsort(-start[inside], kind="stable")[:N_BEST]]
-    ends = inside[np.argsort(-end[inside], kind="stable")[:N_BEST]]
+    starts = np.argsort(start, kind="stable")[::-1][:N_BEST]
+    ends = np.argsort(end, kind="stable")[::-1][:N_BEST]
+    inside = np.array([span is not None for span in offsets], dtype=bool)
     ahead = ends[None, :] - starts[:, None]
     allowed = (ahead >= 0) & (ahead < MAX_ANSWER_TOKENS)
+    allowed &= inside[starts][:, None] & inside[ends][None, :]
     if not allowed.any():
         return None
-    totals = start[starts].astype(np.float64)[:, None] + end[ends].astype(np.float64)[None, :]
-    totals[~allowed] = -np.inf
+    totals = np.where(allowed, start[starts][:, None] + end[ends][None, :], -np.inf)
     row, column = divmod(int(totals.argmax()), len(ends))
     first, last = offsets[starts[row]], offsets[ends[column]]
     if first is None or last is None:

@@ -84,15 +84,21 @@ def reference_movement(settings: Recipe, target: float, run: Any) -> dict[str, t
             means = [torch.sigmoid(score).mean() for score in scores.values()]
             loss = loss + options["penalty"] * sparsity / target * torch.stack(means).mean()
         loss.backward()
+        if settings.train.clip is not None:
+            trained_ = [*model.parameters(), *scores.values()]
+            torch.nn.utils.clip_grad_norm_(trained_, settings.train.clip)
         optimizer.step()
         learner.step()
     final = chosen(sparsity)
     return {n: (weights[n] * final[n]).detach() for n in names}
 
 
+@pytest.mark.parametrize("clip", [None, 0.02])
 @pytest.mark.parametrize("kind", [MOVEMENT, SOFT], ids=["movement", "soft"])
-def test_movement_equals_straight_through_autograd(kind: dict[str, Any], tmp_path: Path) -> None:
-    settings = recipe(**kind)
+def test_movement_equals_straight_through_autograd(
+    kind: dict[str, Any], clip: float | None, tmp_path: Path
+) -> None:
+    settings = recipe(**kind | {"train": MOVEMENT["train"] | {"clip": clip}})
     run = trained(settings, 0.6, tmp_path)
     expected = reference_movement(settings, 0.6, run)
     zeros = sum(int((w == 0).sum()) for w in expected.values())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.recipe import Recipe, RewindLR, Training
-from smc_bench.engine.sparsity_schedule import build_timeline, scaled_levels
+from smc_bench.engine.sparsity_schedule import build_timeline, rounds_to, scaled_levels
 
 
 def recipe(**changes: object) -> Recipe:
@@ -62,6 +62,40 @@ def test_smc_bench_events_end_below_the_target() -> None:
     assert [e.sparsity for e in timeline.events] == pytest.approx(
         [0.232, 0.628, 0.823, 0.887], abs=6e-4
     )
+
+
+# SMC-Bench's scripts write 1 - 0.8^k, k = 1..10, so.
+GRID = [0.2, 0.36, 0.488, 0.590, 0.672, 0.738, 0.791, 0.8325, 0.866, 0.893]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(("rounds", "published"), list(enumerate(GRID, 1)))
+def test_published_levels_take_as_many_rounds_as_they_stand_for(
+    rounds: int, published: float, exact: bool
+) -> None:
+    target = 1.0 - 0.8**rounds if exact else published
+    schedule = {"kind": "rounds", "removes": 0.2, "round": "3000it"}
+    settings = {"duration": "scaled", "batch": 16}
+    timeline = build_timeline(recipe(sparsity_schedule=schedule, train=settings), target, 9741)
+    assert [event.step for event in timeline.events] == [3000 * i for i in range(1, rounds + 1)]
+    assert timeline.total_steps == 3000 * (rounds + 1)
+    assert timeline.final_sparsity == target
+    levels = [event.sparsity for event in timeline.events[:-1]]
+    assert levels == pytest.approx([1.0 - 0.8**i for i in range(1, rounds)])
+
+
+@given(st.floats(0.001, 0.999), st.floats(0.05, 0.6))
+def test_rounds_are_as_few_as_can_be(target: float, removes: float) -> None:
+    """By counting: each leaves 1 - removes of what there was; the last may take a trace more."""
+    left, rounds = 1.0, 0
+    while left > 1.0 - target:
+        left, rounds = left * (1.0 - removes), rounds + 1
+    found = rounds_to(target, removes)
+    assert found in (rounds, max(1, rounds - 1))
+    last = 1.0 - (1.0 - target) / (1.0 - removes) ** (found - 1)
+    assert last <= 1.0 - (1.0 - removes) ** 1.02 + 1e-9
+    if found < rounds:  # then it was the trace that was too little for a round of its own
+        assert last > removes
 
 
 @pytest.mark.parametrize(("target", "count"), [(0.5, 1), (0.7, 1), (0.8, 3), (0.9, 5), (0.97, 8)])

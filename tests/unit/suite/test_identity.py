@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from smc_bench.engine.recipe import Recipe
 from smc_bench.suite.cell import Cell, difference
 
 BASE: dict[str, Any] = {
@@ -79,7 +80,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.distillation", None), ("recipe.train.batch", 16),
     ("recipe.train.batching", "grouped"), ("recipe.train.weight_decay", 0.1),
     ("recipe.train.beta1", 0.8), ("recipe.train.beta2", 0.98), ("recipe.train.epsilon", 1e-6),
-    ("recipe.train.clip", None), ("recipe.train.dropout", 0.0),
+    ("recipe.train.clip", None), ("recipe.train.clip_over", "all"),
+    ("recipe.train.dropout", 0.0),
     ("recipe.train.precision", "bf16"), ("recipe.train.padding", "dynamic"),
     ("recipe.train.rows", 10),
     ("recipe.train.start_from", "teacher"), ("recipe.evaluation.batch", 8),
@@ -147,7 +149,40 @@ def test_identity_of_version_1_stays() -> None:
 
 
 def test_identity_of_version_2_stays() -> None:
-    assert Cell.model_validate(BASE).id == "b98b6bd593dc"
+    """As given by the first code of this version; what it clipped over was no choice then."""
+    cell = Cell.model_validate(BASE | {"identity_version": 2})
+    assert cell.id == "b98b6bd593dc"
+    assert cell.recipe.train.clip_over == "all"
+
+
+def test_new_cells_match_no_older_ones() -> None:
+    now = Cell.model_validate(BASE)
+    assert now.identity_version == 3
+    older = [Cell.model_validate(BASE | {"identity_version": version}) for version in (1, 2)]
+    assert len({cell.id for cell in (now, *older)}) == 3
+    for cell in older:
+        assert difference(now, cell)["identity_version"] == (3, cell.identity_version)
+        assert Cell.model_validate(cell.model_dump(mode="json")).id == cell.id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clip": None},
+        {"duration": "3ep"},
+    ],
+)
+def test_what_the_norm_is_taken_over_counts_where_it_is_taken_alone(changes: Any) -> None:
+    """Without clipping or pruning both norms give the same weights."""
+    train = BASE["recipe"]["train"] | changes
+    recipe = BASE["recipe"] | {"train": train}
+    if "duration" in changes:
+        recipe |= {"sparsity_schedule": None}
+    found = [
+        Recipe.model_validate(recipe | {"train": train | {"clip_over": over}}).normalised()
+        for over in ("kept", "all")
+    ]
+    assert found[0] == found[1]
 
 
 def test_rounds_that_keep_weights_are_other_cells() -> None:

@@ -98,6 +98,7 @@ def test_cells_that_only_prune_take_as_long_as_each_other() -> None:
     changes: dict[str, Any] = {
         "recipe__sparsity_schedule": {"kind": "one_shot", "at": "0it"},
         "recipe__train__duration": "0it",
+        "recipe__train__start_from": "teacher",
     }
     done, other = cell(**changes), cell(**changes, sparsity=0.8)
     assert steps_of(done) == 0

@@ -16,7 +16,7 @@ from smc_bench.tasks.base import Encoding
 from smc_bench.tasks.metrics import squad
 from smc_bench.tasks.registry import get_task
 from smc_bench.tasks.specs import SPECS
-from smc_bench.tasks.squad import MAX_ANSWER_TOKENS, N_BEST, best_span
+from smc_bench.tasks.squad import MAX_ANSWER_TOKENS, best_span
 from tests.helpers.tokenizer import fixture_rows, wordpiece
 
 TASK = get_task("squad")
@@ -153,39 +153,64 @@ def test_features_for_training_are_not_scored(tokenizer) -> None:
         TASK.score([row("mat")], features, [(np.zeros(size, np.float32),) * 2])
 
 
-def brute(start, end, offsets, keep: int):
-    """All spans inside the context whose ends are among the ``keep`` likeliest inside it."""
-    inside = [i for i, span in enumerate(offsets) if span is not None]
-    starts = sorted(inside, key=lambda i: -start[i])[:keep]
-    ends = sorted(inside, key=lambda i: -end[i])[:keep]
-    spans = [(a, b) for a in starts for b in ends if a <= b < a + 30]
-    return max((float(start[a]) + float(end[b]) for a, b in spans), default=None), spans
+def postprocessed(windows_: list, context: str, n_best: int = 20, longest: int = 30) -> str:
+    """The answer to one question, restated from run_qa's postprocess_qa_predictions for v1.1.
+
+    Args:
+        windows_: For each window its start logits, end logits and offsets.
+        context: The text that offsets are of.
+        n_best: Likeliest starts and ends that are looked at.
+        longest: Tokens of the longest answer.
+    """
+
+    def likeliest(logits: np.ndarray) -> list[int]:
+        return [int(i) for i in np.argsort(logits, kind="stable")[-1 : -n_best - 1 : -1]]
+
+    candidates = []
+    for start, end, offsets in windows_:
+        for a in likeliest(start):
+            for b in likeliest(end):
+                if a >= len(offsets) or b >= len(offsets):
+                    continue
+                if offsets[a] is None or offsets[b] is None:
+                    continue
+                if b < a or b - a + 1 > longest:
+                    continue
+                candidates.append((start[a] + end[b], offsets[a][0], offsets[b][1]))
+    candidates = sorted(candidates, key=lambda found: found[0], reverse=True)[:n_best]
+    return context[candidates[0][1] : candidates[0][2]] if candidates else "empty"
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 90), st.integers(0, 9))
-def test_best_span_is_the_best_of_all_spans(seed: int, context: int, before: int) -> None:
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(0, 40), st.integers(1, 3),
+       st.sampled_from([None, 1, 3, 0]))  # fmt: skip
+def test_answers_are_those_of_run_qa(
+    seed: int, context: int, before: int, count: int, digits: int | None
+) -> None:
+    """Several windows, questions longer than the n best, ties (logits of few digits), no span."""
     rng = np.random.default_rng(seed)
-    offsets = [None] * before + [(3 * i, 3 * i + 2) for i in range(context)] + [None]
-    start, end = rng.normal(size=(2, len(offsets))).astype(np.float32)
-    value, spans = brute(start, end, offsets, N_BEST)
-    found = best_span(start, end, offsets)
-    if value is None:
-        assert found is None
-        return
-    assert found is not None
-    assert found[0] == pytest.approx(value)
-    at, to = before + found[1] // 3, before + found[2] // 3
-    assert (at, to) in spans
-    assert found[0] == pytest.approx(float(start[at]) + float(end[to]))
-    if context <= N_BEST:  # then no span of the window is left out
-        assert value == brute(start, end, offsets, context)[0]
+    text = "".join(map(str, rng.integers(0, 10, size=3 * 70)))
+    one = {"id": "1", "context": text, "question": "q", "answers": {"text": [text[:2]]}}
+    made, outputs = [], []
+    for _ in range(count):
+        shift = int(rng.integers(0, 10))
+        offsets = [(3 * (i + shift), 3 * (i + shift) + 2) for i in range(context)]
+        offsets = [None] * before + offsets + [None]
+        start, end = rng.normal(size=(2, len(offsets))).astype(np.float32)
+        if digits is not None:
+            start, end = np.round(start, digits), np.round(end, digits)
+        outputs.append((start, end))
+        made.append({"example": 0, "offsets": offsets})
+    expected = postprocessed([(*o, f["offsets"]) for o, f in zip(outputs, made, strict=True)], text)
+    assert TASK.score([one], made, outputs).predictions == [expected]
 
 
-def test_question_tokens_do_not_crowd_out_the_context() -> None:
-    offsets = [None] * 25 + [(0, 2), (3, 5)]
-    start = np.array([9.0] * 25 + [1.0, 0.0], dtype=np.float32)
-    assert best_span(start, start, offsets) == (2.0, 0, 2)
+def test_question_tokens_count_among_the_n_best() -> None:
+    """run_qa ranks all positions and then leaves out what is no span of the context."""
+    offsets = [None] * 19 + [(0, 2), (3, 5)]
+    start = np.array([9.0] * 19 + [0.0, 1.0], dtype=np.float32)
+    assert best_span(start, start, offsets) == (2.0, 3, 5)
+    assert best_span(np.r_[start[:1], start], np.r_[start[:1], start], [None, *offsets]) is None
 
 
 def test_longest_answer() -> None:
