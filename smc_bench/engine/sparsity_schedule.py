@@ -16,8 +16,11 @@ from smc_bench.engine.pruning_schedules import (
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.structure import pattern_sparsity
 
+MAX_EVENTS = 200_000
+"""Pruning events of one training; movement pruning takes one a step, 123,000 in 10 epochs of MNLI."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class PruningEvent:
     """Before optimizer step ``step`` (counted from 0) the masks tighten to ``sparsity``.
 
@@ -66,6 +69,7 @@ def scaled_levels(
     count = _events_after_first(target, initial if paced_from is None else paced_from, removes)
     if count == 0:
         return (target,)
+    _check_events(count, "removes")
     start = min(initial, target)
     ratio = (1.0 - target) / (1.0 - start)
     levels = [1.0 - (1.0 - start) * ratio ** (i / count) for i in range(count)]
@@ -78,6 +82,13 @@ def _events_after_first(target: float, start: float, removes: float) -> int:
     ratio = (1.0 - target) / (1.0 - start)
     # The tolerance keeps exact powers such as 0.7 * 0.7 from needing one event more by rounding.
     return max(1, math.ceil(math.log(ratio) / math.log(1.0 - removes) - 1e-9))
+
+
+def _check_events(count: int, larger: str) -> None:
+    if count > MAX_EVENTS:
+        raise ValueError(
+            f"{count:,} pruning events, more than {MAX_EVENTS:,}: {larger} must be larger"
+        )
 
 
 def ramp_level(schedule: RampSchedule, target: float, x: float) -> float:
@@ -100,6 +111,7 @@ def _ramp(
             "steps: sparsity_schedule needs start <= end <= train.duration and every >= 1 step"
         )
     first = start if schedule.align == "start" else math.ceil(start / every) * every
+    _check_events((end - first) // every, "every")
     steps = list(range(first, end, every)) or [start]
     if schedule.end_inclusive and steps[-1] != end:
         # Rounding to whole steps may set the last regular event just before the end: it is one.
@@ -124,6 +136,7 @@ def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Ti
     length = max(1, to_steps(schedule.round, steps_per_epoch))
     # The tolerance keeps the grid's own values (1 - 0.8^k, rounded) from needing one round more.
     count = max(1, math.ceil(math.log(1.0 - target) / math.log(1.0 - schedule.removes) - 1e-4))
+    _check_events(count, "removes")
     levels = [1.0 - (1.0 - schedule.removes) ** i for i in range(1, count)] + [target]
     events = tuple(PruningEvent(i * length, level, True) for i, level in enumerate(levels, 1))
     return Timeline((count + 1) * length, steps_per_epoch, events, length)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from smc_bench.engine.recipe import Execution
 from smc_bench.errors import SuiteError
 from smc_bench.suite.explain import explain
 from smc_bench.suite.neighbours import with_neighbours
-from smc_bench.suite.overrides import Overrides
+from smc_bench.suite.overrides import SECTIONS, Overrides
 from smc_bench.suite.resolve import Resolver, TaskRecipes, shipped_recipes
 from smc_bench.suite.schema import Profile, Suite
-from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml
+from smc_bench.suite.yaml_file import KeyPath, YamlFile, dotted, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
 
 BUILT_IN = "paper"
+MAX_CELLS = 20_000
+"""Of one suite under one profile; the largest that is shipped has 480."""
 
 __all__ = ["BUILT_IN", "LoadedSuite", "load_suite", "shipped_recipes"]
 
@@ -59,18 +63,20 @@ def load_suite(
     chosen, settings = _profile(file, suite, profile)
     suite = _with_profile(suite, settings, overrides)
     _check_tasks(file, suite)
+    _check_cells(file, suite, chosen, settings)
     resolver = Resolver(file, suite, chosen, settings, overrides)
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
     return LoadedSuite(path, suite, chosen, settings.note, recipes)
 
 
 def _validated(file: YamlFile, overrides: Overrides) -> Suite:
+    whole = {key: value for key, value in overrides.suite.items() if key not in SECTIONS}
     try:
-        return Suite.model_validate({**file.data, **overrides.suite})
+        return Suite.model_validate({**file.data, **whole})
     except ValidationError as error:
         location, message = explain(error, Suite)
-        if location and location[0] in overrides.suite:
-            raise SuiteError(f"--set {'.'.join(map(str, location))}: {message}") from None
+        if location and location[0] in whole:
+            raise SuiteError(f"--set {dotted(location)}: {message}") from None
         file.fail(location, message)
 
 
@@ -89,9 +95,24 @@ def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite
     changes = {
         key: getattr(profile, key)
         for key in axes
-        if getattr(profile, key) is not None and key not in overrides.suite
+        if getattr(profile, key) is not None and (key in SECTIONS or key not in overrides.suite)
     }
-    return suite.model_copy(update=changes)
+    suite = suite.model_copy(update=changes)
+    if "execution" not in overrides.suite:
+        return suite
+    execution = _execution(suite.execution, overrides.suite["execution"])
+    return suite.model_copy(update={"execution": execution})
+
+
+def _execution(written: Execution, changes: object) -> Execution:
+    """What the suite and its profile say, with the command line's settings over it."""
+    if not isinstance(changes, dict):
+        raise SuiteError("--set execution: set one of its keys, such as execution.micro_batch=4")
+    try:
+        return Execution.model_validate({**written.model_dump(), **changes})
+    except ValidationError as error:
+        location, message = explain(error, Execution)
+        raise SuiteError(f"--set {dotted(('execution', *location))}: {message}") from None
 
 
 def _check_tasks(file: YamlFile, suite: Suite) -> None:
@@ -99,6 +120,25 @@ def _check_tasks(file: YamlFile, suite: Suite) -> None:
         if entry.name not in SPECS:
             line_of = _where_task(file, entry.name)
             file.fail(line_of, f"unknown task {entry.name!r}{nearest(entry.name, sorted(SPECS))}")
+
+
+def _check_cells(file: YamlFile, suite: Suite, profile: str, settings: Profile) -> None:
+    axes = {
+        "tasks": len(suite.tasks),
+        "sparsity": len(suite.sparsity),
+        "arms": len(suite.arms),
+        "seeds": len(suite.seeds),
+        "compare_at": max(1, len(suite.compare_at)),
+    }
+    if math.prod(axes.values()) <= MAX_CELLS:
+        return
+    longest = max(axes, key=lambda axis: axes[axis])
+    from_profile = getattr(settings, longest, None) is not None
+    shown = " x ".join(f"{count:,} {axis}" for axis, count in axes.items() if count > 1)
+    file.fail(
+        ("profiles", profile, longest) if from_profile else (longest,),
+        f"{shown} are {math.prod(axes.values()):,} cells, more than {MAX_CELLS:,}",
+    )
 
 
 def _where_task(file: YamlFile, name: str) -> KeyPath:

@@ -73,7 +73,7 @@ def test_failing_plugin_leaves_nothing(text: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(text)
     before, scorers = dict(SPECS), dict(SCORERS)
-    with pytest.raises(SmcBenchError, match=r"bad\.py failed: \w+Error: "):
+    with pytest.raises(SmcBenchError, match=r"bad\.py:[0-9]+: failed: \w+Error: "):
         plugins.load_file(path)
     assert before == SPECS
     assert scorers == SCORERS
