@@ -17,7 +17,7 @@ from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.structure import pattern_sparsity
 
 MAX_EVENTS = 200_000
-"""Pruning events of one training; movement pruning takes one a step, 123,000 in 10 epochs of MNLI."""
+"""Pruning events of one training; movement pruning takes one a step, 123,000 in all on MNLI."""
 
 
 @dataclass(frozen=True, slots=True)

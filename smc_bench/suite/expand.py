@@ -7,7 +7,6 @@ from typing import Protocol
 
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.schema import TaskEntry
@@ -172,7 +171,5 @@ def _check_distinct(loaded: LoadedSuite, entries: list[Entry]) -> None:
         key = (entry.cell.id, entry.cell.task.name, entry.target, entry.cell.seed, entry.compare_at)
         other = seen.setdefault(key, entry.arm)
         if other != entry.arm:
-            raise SuiteError(
-                f"{loaded.path}: arms {other!r} and {entry.arm!r} have the same settings: "
-                "nothing would be compared"
-            )
+            message = f"has the same settings as {other!r}: nothing would be compared"
+            loaded.file.fail((*loaded.place("arms"), entry.arm), message)

@@ -20,9 +20,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, st
     # A misspelt key also makes the right one missing: the key that stands there is the cause.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     location = first["loc"]
-    written = tuple(
-        part for before, part in zip(("", *location), location) if not _is_branch(before, part)
-    )
+    pairs = zip(("", *location), location, strict=False)
+    written = tuple(part for before, part in pairs if not _is_branch(before, part))
     kind = first["type"]
     if kind == "extra_forbidden":
         return written, f"unknown key{nearest(str(location[-1]), _known(model, location[:-1]))}"
@@ -43,8 +42,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, st
 
 _A_NUMBER, _A_WHOLE, _TRUTH = "must be a number", "must be a whole number", "must be true or false"
 _SECTION, _LIST = (
-    "must be a section of keys, such as {a: b}",
-    "must be a list, such as [a, b]",
+    "must be a section such as {{key: value}}",
+    "must be a list such as [a, b]",
 )
 _WORDS = {
     "string_type": "must be text",
@@ -85,14 +84,15 @@ def _as_written(value: str | int | float) -> str:
 
 
 _TAGS = {"ramp", "scaled", "one_shot", "rounds", "linear", "rewind", "constant"}
-_UNIONS = {"sparsity_schedule", "lr_schedule"}
+_OF_NAMES = {"arms", "profiles", "recipes", "by_task", "claims"}
+"""Sections whose keys are names that somebody chose, ``linear`` perhaps."""
 
 
 def _is_branch(before: str | int, part: str | int) -> bool:
     # pydantic puts the chosen branch of a union into the location; the author never wrote it.
-    if not isinstance(part, str):
+    if not isinstance(part, str) or before in _OF_NAMES:
         return False
-    return (part in _TAGS and before in _UNIONS) or "[" in part or part.startswith("function-")
+    return part in _TAGS or "[" in part or part.startswith("function-")
 
 
 def _known(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

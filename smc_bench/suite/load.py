@@ -32,16 +32,26 @@ class LoadedSuite:
 
     Attributes:
         suite: The suite's axes after the profile.
+        file: What it was read from; names lines.
         profile: Name of the profile in force.
         note: What the profile wants said under every table.
         recipes: By task: the recipe of each arm and of the dense cells.
     """
 
-    path: Path
+    file: YamlFile
     suite: Suite
     profile: str
     note: str | None
     recipes: dict[str, TaskRecipes]
+
+    @property
+    def path(self) -> Path:
+        """The YAML file."""
+        return self.file.path
+
+    def place(self, axis: str) -> KeyPath:
+        """Where an axis is written: in the profile, or at the top."""
+        return _place(self.file, self.profile, axis)
 
 
 def load_suite(
@@ -63,10 +73,10 @@ def load_suite(
     chosen, settings = _profile(file, suite, profile)
     suite = _with_profile(suite, settings, overrides)
     _check_tasks(file, suite)
-    _check_cells(file, suite, chosen, settings)
+    _check_cells(file, suite, chosen)
     resolver = Resolver(file, suite, chosen, settings, overrides)
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
-    return LoadedSuite(path, suite, chosen, settings.note, recipes)
+    return LoadedSuite(file, suite, chosen, settings.note, recipes)
 
 
 def _validated(file: YamlFile, overrides: Overrides) -> Suite:
@@ -87,7 +97,10 @@ def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profi
     if wanted == BUILT_IN:
         return wanted, Profile()
     known = sorted({BUILT_IN, *suite.profiles})
-    raise SuiteError(f"{file.path}: there is no profile {wanted!r}{nearest(wanted, known)}")
+    message = f"there is no profile {wanted!r}{nearest(wanted, known)}"
+    if name is None:
+        file.fail(("default_profile",), message)
+    raise SuiteError(f"{file.path}: {message}")
 
 
 def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite:
@@ -122,7 +135,12 @@ def _check_tasks(file: YamlFile, suite: Suite) -> None:
             file.fail(line_of, f"unknown task {entry.name!r}{nearest(entry.name, sorted(SPECS))}")
 
 
-def _check_cells(file: YamlFile, suite: Suite, profile: str, settings: Profile) -> None:
+def _place(file: YamlFile, profile: str, axis: str) -> KeyPath:
+    in_profile = ("profiles", profile, axis)
+    return in_profile if in_profile in file.lines else (axis,)
+
+
+def _check_cells(file: YamlFile, suite: Suite, profile: str) -> None:
     axes = {
         "tasks": len(suite.tasks),
         "sparsity": len(suite.sparsity),
@@ -133,10 +151,9 @@ def _check_cells(file: YamlFile, suite: Suite, profile: str, settings: Profile) 
     if math.prod(axes.values()) <= MAX_CELLS:
         return
     longest = max(axes, key=lambda axis: axes[axis])
-    from_profile = getattr(settings, longest, None) is not None
     shown = " x ".join(f"{count:,} {axis}" for axis, count in axes.items() if count > 1)
     file.fail(
-        ("profiles", profile, longest) if from_profile else (longest,),
+        _place(file, profile, longest),
         f"{shown} are {math.prod(axes.values()):,} cells, more than {MAX_CELLS:,}",
     )
 
