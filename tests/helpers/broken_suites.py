@@ -60,6 +60,8 @@ DATA: tuple[Any, ...] = (
     *({"kind": "ramp"}, {"kind": "rounds", "round": "1it"}, {"kind": "scaled"}, "scaled", "smc"),
     *("999999999999ep", "1it", "0it", "0ep", "100%", "teacher", float("inf"), float("nan")),
 )
+NUMBERS = ("0", "1", "2", "3", "7", "16", "0.1", "0.5", "0.9", "1e-3", "1000", "4294967295")
+"""Some of which may well be right."""
 SIGNS = "{}[]:,&*!|>'\"%@`#-? \n\t\x00\x07\x1b\ufeff\u2028é0e."
 _VALUE = re.compile(r"(?<=: )[^,{}\[\]#\n]+")
 _KEY = re.compile(r"[A-Za-z_]+(?=:)")
