@@ -125,8 +125,7 @@ def laughs(levels: int, wide: int = 9) -> str:
 
 BROKEN = {
     "laughs": (laughs(9), 1, "more than 20,000 values"),
-    "merged laughs": (f"a: &a {{x: 1}}
-b: {{<<: [{', '.join(['*a'] * 21000)}]}}", 2, "20,000"),
+    "merged laughs": ("a: &a {x: 1}\nb: {<<: [" + "*a, " * 21000 + "*a]}", 2, "20,000"),
     "deep by aliases": (
         "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{k: *a{i - 1}}}\n" for i in range(1, 60)),
         1,
