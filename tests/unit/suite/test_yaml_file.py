@@ -148,7 +148,7 @@ BROKEN = {
     "merge of a number": ("a: 1\nb: {<<: 5}", 2, "takes keys of a section"),
     "number as key": ("a: 1\n5: 2", 2, "the key 5 is no word: write it in quotes"),
     "null as key": ("a: {~: 1}", 1, "a: the key ~ is no word"),
-    "empty key": ("a:\n  : 1", 2, "a: the key null is no word"),
+    "empty key": ("a:\n  : 1", 2, "not valid YAML"),
     "truth as key": ("true: 1", 1, "the key true is no word"),
     "list as key": ("? [a]\n: 1", 1, "a key must be a word"),
     "long key": ("x" * 101 + ": 1", 1, "more than 100 characters"),
