@@ -48,7 +48,10 @@ def load_file(path: str | Path) -> list[str]:
     Raises:
         SmcBenchError: If there is no such file, or it fails; nothing of it is then registered.
     """
-    file = Path(path).resolve()
+    try:
+        file = Path(path).resolve()
+    except RuntimeError:
+        raise SmcBenchError(f"{path} is a link to itself") from None
     name = f"smc_bench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return []
