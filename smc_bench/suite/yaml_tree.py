@@ -139,8 +139,10 @@ class _Builder:
             node = Node(line, self._mapping(at))
         elif isinstance(event, yaml.SequenceStartEvent):
             node = Node(line, self._sequence(at))
-        else:
+        elif isinstance(event, yaml.ScalarEvent):
             node = Node(line, _scalar(event, at))
+        else:
+            raise YamlProblem(line, "not valid YAML: a value is missing", at)
         if anchor is not None:
             self.anchors[anchor] = node
         return node
@@ -164,6 +166,8 @@ class _Builder:
         found: dict[str, tuple[int, Node]] = {}
         merged: dict[str, tuple[int, Node]] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise YamlProblem(_line(event), "a key must be a word", at)
             key, line = _key(event, at), _line(event)
             if key in found or (key == "<<" and merged):
                 raise YamlProblem(line, "stands twice", (*at, key))
@@ -187,12 +191,12 @@ class _Builder:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    return 1 if event.start_mark is None else int(event.start_mark.line) + 1
 
 
-def _key(event: yaml.Event, at: KeyPath) -> str:
+def _key(event: yaml.ScalarEvent, at: KeyPath) -> str:
     line = _line(event)
-    if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
+    if event.tag is not None or event.anchor is not None:
         raise YamlProblem(line, "a key must be a word", at)
     key = event.value
     if len(key) > MAX_KEY:
@@ -202,7 +206,7 @@ def _key(event: yaml.Event, at: KeyPath) -> str:
     return str(key)
 
 
-def _scalar(event: yaml.Event, at: KeyPath) -> Scalar:
+def _scalar(event: yaml.ScalarEvent, at: KeyPath) -> Scalar:
     text, line = str(event.value), _line(event)
     if (unfit := _UNFIT.search(text)) is not None:
         raise YamlProblem(line, _unfit(unfit[0]), at)
