@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.suite.cell import Cell, TaskSettings
+from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.schema import TaskEntry
 from smc_bench.tasks.specs import SPECS, TaskSpec
@@ -128,7 +131,11 @@ class _Expansion:
             return [Entry(self._cell(recipe, 0.0, seed), arm, 0.0)]
         found = []
         for at in self.loaded.suite.compare_at or ("",):
-            compared = _compared(recipe, at)
+            try:
+                compared = _compared(recipe, at)
+            except ValidationError as error:
+                message = f"compare_at: {at}: {explain(error, Recipe)[1]}"
+                self.loaded.file.fail((*self.loaded.place("arms"), arm), message)
             for sparsity in self.loaded.suite.sparsity:
                 found.append(Entry(self._cell(compared, sparsity, seed), arm, sparsity, at))
         return found
@@ -158,11 +165,15 @@ class _Expansion:
 
 
 def _compared(recipe: Recipe, at: str) -> Recipe:
-    """The recipe whose target is read as ``compare_at`` says."""
+    """The recipe whose target is read as ``compare_at`` says.
+
+    Raises:
+        ValidationError: If the recipe can't be compared so: the encoder is not in its scope.
+    """
     if at in ("", "scope_sparsity"):
         return recipe
     over = "encoder" if at == "encoder_sparsity" else "encoder_zeros"
-    return recipe.model_copy(update={"sparsity_over": over})
+    return Recipe.model_validate({**recipe.model_dump(), "sparsity_over": over})
 
 
 def _check_distinct(loaded: LoadedSuite, entries: list[Entry]) -> None:

@@ -101,6 +101,11 @@ WRONG = {
                       "3: default_profile: there is no profile 'smal'; did you mean 'small'"),
     "equal arms": ("smc: {recipe: smc}", "other: {recipe: gmp-30ep}", None,
                    "10: arms.other: has the same settings as 'gmp'"),
+    "encoder out of scope": ("{recipe: smc}", "{recipe: smc, scope: head}\ncompare_at: "
+                             "encoder_sparsity", None,
+                             "10: arms.smc: compare_at: encoder_sparsity: .* needs the encoder"),
+    "compared by row": ("{recipe: smc}", "{recipe: smc, threshold: per_row}\ncompare_at: "
+                        "encoder_sparsity", None, "10: arms.smc: .* needs threshold: global"),
     "recipe elsewhere": ("{recipe: smc}", "{recipe: ../recipes/smc}", None,
                          "10: arms.smc.recipe: unknown recipe"),
     "recipe too long": ("{recipe: smc}", "{recipe: %s}" % ("x" * 3000), None,
