@@ -6,11 +6,12 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 KILLS ?= 200
+CASES ?= 10000
 RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart study test test-slurm test-faults bench lint types clean
+.PHONY: install dev quickstart study test test-slurm test-faults test-fuzz bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -67,6 +68,10 @@ test-slurm: dev
 # The long campaign: random kills of local runs.
 test-faults: install
 	$(VENV)/bin/python benchmarks/faults.py --kills $(KILLS)
+
+# Broken suites and arguments by the thousand: each is taken or refused in one line, and counted.
+test-fuzz: dev
+	SMC_BENCH_FUZZ=$(CASES) HF_HUB_OFFLINE=1 $(VENV)/bin/pytest tests/fuzz -s
 
 # Every ratio against its named alternative, into benchmarks/results/. About an hour and a half on two
 # idle cores; tasks' rows from SMC_BENCH_DATA_ROOT, DeepSparse from a venv of its own (docs/export.md).

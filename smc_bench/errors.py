@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 
 class SmcBenchError(Exception):
     """Base of every error that ends in one clear line and no traceback."""
 
 
 class SuiteError(SmcBenchError):
-    """A suite or recipe file is wrong; the message holds file, line and key."""
+    """A suite or recipe file is wrong; the message, always one line, holds file, line and key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class MissingDataError(SmcBenchError):
@@ -49,3 +54,17 @@ class PeerLostError(SmcBenchError):
 
 class SlurmError(SmcBenchError):
     """SLURM can't be asked, or refused; the message holds its own words."""
+
+
+def one_line(text: str, most: int = 1000) -> str:
+    """Text as one line that a terminal can show: breaks as spaces, other controls escaped, cut."""
+    words = " ".join(text.splitlines())
+    # A word that nobody reads may not push out what is said of it.
+    words = re.sub(r"\S{300,}", lambda word: f"{word[0][:150]}…{word[0][-60:]}", words)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return shortened(shown, most)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, with … where some are left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

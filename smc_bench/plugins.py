@@ -8,9 +8,11 @@ does.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.errors import SmcBenchError
+from smc_bench.errors import SmcBenchError, one_line
 from smc_bench.tasks.registry import IMPLEMENTATIONS
 from smc_bench.tasks.specs import SPECS
 
@@ -46,7 +48,10 @@ def load_file(path: str | Path) -> list[str]:
     Raises:
         SmcBenchError: If there is no such file, or it fails; nothing of it is then registered.
     """
-    file = Path(path).resolve()
+    try:
+        file = Path(path).resolve()
+    except RuntimeError:
+        raise SmcBenchError(f"{path} is a link to itself") from None
     name = f"smc_bench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return []
@@ -58,9 +63,10 @@ def load_file(path: str | Path) -> list[str]:
     sys.modules[name] = module
     try:
         return _added(lambda: loader.exec_module(module))
-    except Exception as error:
+    except BaseException as error:  # also a plug-in that leaves by sys.exit: it is not the program
         del sys.modules[name]
-        raise SmcBenchError(f"{path} failed: {type(error).__name__}: {error}") from error
+        line = _line_in(file, error)
+        raise SmcBenchError(f"{path}{line}: failed: {_in_a_line(error)}") from error
 
 
 @cache
@@ -83,19 +89,36 @@ def load_entry_points() -> tuple[str, ...]:
 
         try:
             found += _added(run)
-        except Exception as error:
+        except BaseException as error:
             package = point.dist.name if point.dist else "an unknown package"
             raise SmcBenchError(
-                f"entry point {point.name!r} of {package} failed: {type(error).__name__}: {error}"
+                f"entry point {point.name!r} of {package} failed: {_in_a_line(error)}"
             ) from error
     return tuple(sorted(found))
 
 
+def _line_in(file: Path, error: BaseException) -> str:
+    """``:12`` if an error came from line 12 of a file, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return f":{error.lineno}"
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == str(file)]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _in_a_line(error: BaseException) -> str:
+    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+
+
 def _added(run: Callable[[], None]) -> list[str]:
-    """Names that ``run`` adds to the registries; if it fails, they are as before."""
+    """Names that ``run`` adds to the registries; if it fails, they are as before.
+
+    What it prints goes to standard error: standard output may be somebody's JSON.
+    """
     before = [dict(registry) for registry in _REGISTRIES]
     try:
-        run()
+        with contextlib.redirect_stdout(sys.stderr):
+            run()
     except BaseException:
         for registry, old in zip(_REGISTRIES, before, strict=True):
             registry.clear()

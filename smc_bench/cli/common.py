@@ -62,6 +62,7 @@ class Session:
 include_option = click.option(
     "--include",
     multiple=True,
+    envvar="SMC_BENCH_INCLUDE",
     type=click.Path(path_type=Path),
     help="Python file with tasks or scorers of your own (docs/extend.md).",
 )

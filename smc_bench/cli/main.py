@@ -9,6 +9,7 @@ import click
 from smc_bench import __version__
 from smc_bench.cli.common import Group
 from smc_bench.cli.output import ready
+from smc_bench.suite.yaml_file import nearest
 
 VERBS = {
     "list": "smc_bench.cli.list_names:command",
@@ -45,7 +46,26 @@ class _Lazy(Group):
             return None
         module, _, name = VERBS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
+        for option in command.params:
+            if isinstance(option, click.Option):
+                _as_variable(option, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the verb that was meant."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}{nearest(args[0], list(VERBS))}")
+        return super().resolve_command(ctx, args)
+
+
+def _as_variable(option: click.Option, verb: str) -> None:
+    """Name an option's variable after what is written: ``SMC_BENCH_RUN_SET`` for ``run --set``."""
+    words = max(option.opts, key=len).lstrip("-")
+    variable = f"SMC_BENCH_{verb}_{words}".replace("-", "_").upper()
+    shared = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    option.envvar = list(dict.fromkeys([variable, *shared]))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +75,6 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point; every option also as an SMC_BENCH_... variable."""
+    """Entry point; every option also as a variable ``SMC_BENCH_VERB_OPTION``."""
     ready()
-    cli(auto_envvar_prefix="SMC_BENCH")
+    cli()

@@ -19,7 +19,7 @@ from smc_bench.tasks.specs import SPECS
     "--temperature",
     "temperatures",
     multiple=True,
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=click.FloatRange(min=0.0, min_open=True, max=1e6),
     help="Instead of those of the suite's arms.",
 )
 @click.option(

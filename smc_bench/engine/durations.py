@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-_TRAINING = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ep|it|%)\s*$")
-_CLOCK = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)\s*$")
+# Nine digits are more than any training is long; without a bound 400 of them are an infinity.
+_NUMBER = r"([0-9]{1,9}(?:\.[0-9]+)?)"
+_TRAINING = re.compile(rf"\s*{_NUMBER}\s*(ep|it|%)\s*")
+_CLOCK = re.compile(rf"\s*{_NUMBER}\s*(s|min|h)\s*")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 Unit = Literal["ep", "it", "%"]
@@ -20,11 +22,11 @@ def split_duration(text: str) -> tuple[float, str]:
     Raises:
         ValueError: If ``text`` is not a number followed by ``ep``, ``it`` or ``%``.
     """
-    match = _TRAINING.match(text)
+    match = _TRAINING.fullmatch(text)
     if match is None:
         raise ValueError(
             f"{text!r} is not a training duration: write epochs as 30ep, steps as 3000it, "
-            "or a share of training as 80%"
+            "or a share of training as 80%, with at most nine digits"
         )
     return float(match[1]), match[2]
 
@@ -58,10 +60,13 @@ def to_seconds(text: str) -> float:
     Raises:
         ValueError: If ``text`` is not a number followed by ``s``, ``min`` or ``h``.
     """
-    match = _CLOCK.match(text)
+    match = _CLOCK.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a clock time: write 90s, 10min or 4h")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds >= 1e9:
+        raise ValueError(f"{text!r} is longer than 30 years")
+    return seconds
 
 
 def _must_have_unit(value: object) -> object:
@@ -72,11 +77,17 @@ def _must_have_unit(value: object) -> object:
 
 def _canonical(text: str) -> str:
     number, unit = split_duration(text)
-    return f"{number:.12g}{unit}"
+    return f"{_decimal(number)}{unit}"
 
 
 def _canonical_clock(text: str) -> str:
-    return f"{to_seconds(text):.12g}s"
+    return f"{_decimal(to_seconds(text))}s"
+
+
+def _decimal(number: float) -> str:
+    """Twelve significant digits, never as 1e-05, which is read back as no duration."""
+    text = f"{number:.12g}"
+    return text if "e" not in text else f"{number:.15f}".rstrip("0").rstrip(".")
 
 
 Duration = Annotated[str, BeforeValidator(_must_have_unit), AfterValidator(_canonical)]

@@ -53,7 +53,7 @@ class ScaledSchedule(Strict):
 
     kind: Literal["scaled"] = "scaled"
     initial: float = Field(0.7, ge=0.0, lt=1.0)
-    removes: float = Field(0.3, gt=0.0, lt=1.0)
+    removes: float = Field(0.3, ge=1e-3, lt=1.0)
     start: Absolute
     cycle: Absolute
     paced_from: float | None = Field(None, ge=0.0, lt=1.0)
@@ -79,7 +79,7 @@ class RoundsSchedule(Strict):
     """
 
     kind: Literal["rounds"] = "rounds"
-    removes: float = Field(0.2, gt=0.0, lt=1.0)
+    removes: float = Field(0.2, ge=1e-3, lt=1.0)
     round: Absolute
     weights: Literal["rewound", "kept"] = "rewound"
 

@@ -19,6 +19,7 @@ from smc_bench.engine.pruning_schedules import (
     SparsitySchedule,
 )
 from smc_bench.engine.strict import Strict as Strict
+from smc_bench.engine.strict import one_or_many
 from smc_bench.engine.structure import checked, pattern_sparsity
 
 Component = Literal["embeddings", "encoder", "head"]
@@ -153,13 +154,13 @@ class Recipe(Strict):
     (sparseml ``num_recomputations``).
     """
 
-    scope: tuple[Component, ...] = ("encoder",)
+    scope: Annotated[tuple[Component, ...], one_or_many] = ("encoder",)
     sparsity_over: Literal["scope", "encoder", "encoder_zeros"] = "scope"
     scorer: str = "magnitude"
     scorer_options: dict[str, Any] = Field(default_factory=dict)
     threshold: Threshold = "global"
     structure: Annotated[str, AfterValidator(checked)] = "unstructured"
-    recomputations: int = Field(1, ge=1)
+    recomputations: int = Field(1, ge=1, le=1000)
     regrowth: Regrowth | None = None
     sparsity_schedule: SparsitySchedule | None = None
     lr_schedule: LRSchedule
@@ -255,4 +256,4 @@ class Execution(Strict):
 
     micro_batch: int | None = Field(None, ge=1)
     checkpoint_every: ClockTime = "600s"
-    trackers: tuple[TrackerName, ...] = ()
+    trackers: Annotated[tuple[TrackerName, ...], one_or_many] = ()

@@ -17,8 +17,11 @@ from smc_bench.engine.pruning_schedules import (
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.structure import pattern_sparsity
 
+MAX_EVENTS = 200_000
+"""Pruning events of one training; movement pruning takes one a step, 123,000 in all on MNLI."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class PruningEvent:
     """Before optimizer step ``step`` (counted from 0) the masks tighten to ``sparsity``.
 
@@ -67,6 +70,7 @@ def scaled_levels(
     count = _events_after_first(target, initial if paced_from is None else paced_from, removes)
     if count == 0:
         return (target,)
+    _check_events(count, "removes")
     start = min(initial, target)
     ratio = (1.0 - target) / (1.0 - start)
     levels = [1.0 - (1.0 - start) * ratio ** (i / count) for i in range(count)]
@@ -98,6 +102,13 @@ def rounds_to(target: float, removes: float) -> int:
 _FIFTIETH = 0.02
 
 
+def _check_events(count: int, larger: str) -> None:
+    if count > MAX_EVENTS:
+        raise ValueError(
+            f"{count:,} pruning events, more than {MAX_EVENTS:,}: {larger} must be larger"
+        )
+
+
 def ramp_level(schedule: RampSchedule, target: float, x: float) -> float:
     """Sparsity at progress ``x`` in 0..1 of a ramp (arXiv 1710.01878, eq. 1, for cubic)."""
     exponent = 3 if schedule.shape == "cubic" else 1
@@ -118,6 +129,7 @@ def _ramp(
             "steps: sparsity_schedule needs start <= end <= train.duration and every >= 1 step"
         )
     first = start if schedule.align == "start" else math.ceil(start / every) * every
+    _check_events((end - first) // every, "every")
     steps = list(range(first, end, every)) or [start]
     if schedule.end_inclusive and steps[-1] != end:
         # Rounding to whole steps may set the last regular event just before the end: it is one.
@@ -141,6 +153,7 @@ def _scaled(schedule: ScaledSchedule, target: float, steps_per_epoch: int) -> Ti
 def _rounds(schedule: RoundsSchedule, target: float, steps_per_epoch: int) -> Timeline:
     length = to_steps(schedule.round, steps_per_epoch)
     count = rounds_to(target, schedule.removes)
+    _check_events(count, "removes")
     levels = [1.0 - (1.0 - schedule.removes) ** i for i in range(1, count)] + [target]
     back = schedule.weights == "rewound"
     events = tuple(PruningEvent(i * length, level, back) for i, level in enumerate(levels, 1))

@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -258,7 +259,9 @@ class Store:
         return CellFolder(self.cells / relative)
 
     def by_id(self, cell_id: str) -> CellFolder | None:
-        """The folder of a cell whose id starts with ``cell_id``."""
+        """The folder of the only cell whose id starts with ``cell_id``."""
+        if not re.fullmatch(r"[0-9a-f]{1,12}", cell_id):  # anything else could be a pattern
+            return None
         found = sorted(self.cells.glob(f"*/*-{cell_id}*"))
         return CellFolder(found[0]) if len(found) == 1 else None
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell, TaskSettings
+from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.schema import TaskEntry
@@ -198,7 +200,11 @@ class _Expansion:
             return [Entry(self._cell(recipe, 0.0, seed), arm, 0.0)]
         found = []
         for at in self.loaded.suite.compare_at or ("",):
-            compared = _compared(recipe, at)
+            try:
+                compared = _compared(recipe, at)
+            except ValidationError as error:
+                message = f"compare_at: {at}: {explain(error, Recipe)[1]}"
+                self.loaded.file.fail((*self.loaded.place("arms"), arm), message)
             for sparsity in self.loaded.suite.sparsity:
                 found.append(Entry(self._cell(compared, sparsity, seed), arm, sparsity, at))
         return found
@@ -228,11 +234,15 @@ class _Expansion:
 
 
 def _compared(recipe: Recipe, at: str) -> Recipe:
-    """The recipe whose target is read as ``compare_at`` says."""
+    """The recipe whose target is read as ``compare_at`` says.
+
+    Raises:
+        ValidationError: If the recipe can't be compared so: the encoder is not in its scope.
+    """
     if at in ("", "scope_sparsity"):
         return recipe
     over = "encoder" if at == "encoder_sparsity" else "encoder_zeros"
-    return recipe.model_copy(update={"sparsity_over": over})
+    return Recipe.model_validate({**recipe.model_dump(), "sparsity_over": over})
 
 
 def _check_tasks_differ(loaded: LoadedSuite) -> None:
@@ -240,9 +250,10 @@ def _check_tasks_differ(loaded: LoadedSuite) -> None:
     for entry in loaded.suite.tasks:
         settings = task_settings(entry)[1]
         if settings in seen:
-            raise SuiteError(
-                f"{loaded.path}: tasks: {entry.name} stands there twice with the same settings: "
-                "its cells would be counted twice"
+            loaded.file.fail(
+                loaded.place("tasks"),
+                f"{entry.name} stands there twice with the same settings: its cells would be "
+                "counted twice",
             )
         seen.add(settings)
 
@@ -253,7 +264,5 @@ def _check_distinct(loaded: LoadedSuite, entries: list[Entry]) -> None:
         key = (entry.cell.id, entry.cell.task.name, entry.target, entry.cell.seed, entry.compare_at)
         other = seen.setdefault(key, entry.arm)
         if other != entry.arm:
-            raise SuiteError(
-                f"{loaded.path}: arms {other!r} and {entry.arm!r} have the same settings: "
-                "nothing would be compared"
-            )
+            message = f"has the same settings as {other!r}: nothing would be compared"
+            loaded.file.fail((*loaded.place("arms"), entry.arm), message)

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from smc_bench.errors import shortened
 from smc_bench.suite.yaml_file import KeyPath, nearest
 
 
@@ -19,7 +20,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, st
     # A misspelt key also makes the right one missing: the key that stands there is the cause.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     location = first["loc"]
-    written = tuple(part for part in location if not _is_branch(part))
+    pairs = zip(("", *location), location, strict=False)
+    written = tuple(part for before, part in pairs if not _is_branch(before, part))
     kind = first["type"]
     if kind == "extra_forbidden":
         return written, f"unknown key{nearest(str(location[-1]), _known(model, location[:-1]))}"
@@ -33,20 +35,66 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, st
         return written, "the key 'kind' is missing"
     if kind == "string_type" and location[-1] == "[key]":
         return written, "a name must be text: put it in quotes"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _in_words(first)
     shown = first["input"]
     if isinstance(shown, str | int | float) and repr(shown) not in message:
-        message += f" (found {shown!r})"
+        message += f" (found {shortened(_as_written(shown), 60)})"
     return written, message
 
 
-_TAGS = {"ramp", "scaled", "one_shot", "linear", "rewind", "constant"}
+_A_NUMBER, _A_WHOLE, _TRUTH = "must be a number", "must be a whole number", "must be true or false"
+_SECTION, _LIST = (
+    "must be a section such as {{key: value}}",
+    "must be a list such as [a, b]",
+)
+_WORDS = {
+    "string_type": "must be text",
+    "int_type": _A_WHOLE,
+    "int_parsing": _A_WHOLE,
+    "int_parsing_size": _A_WHOLE,
+    "int_from_float": _A_WHOLE,
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "finite_number": "must be a finite number",
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "dict_type": _SECTION,
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "too_short": "must not be empty",
+    "literal_error": "must be {expected}",
+}
+"""Pydantic's kinds of errors, said without words of Python."""
 
 
-def _is_branch(part: str | int) -> bool:
+def _in_words(error: Any) -> str:
+    words = _WORDS.get(error["type"])
+    if words is not None:
+        return words.format(**error.get("ctx", {}))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _as_written(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+_TAGS = {"ramp", "scaled", "one_shot", "rounds", "linear", "rewind", "constant"}
+_OF_NAMES = {"arms", "profiles", "recipes", "by_task", "claims"}
+"""Sections whose keys are names that somebody chose, ``linear`` perhaps."""
+
+
+def _is_branch(before: str | int, part: str | int) -> bool:
     # pydantic puts the chosen branch of a union into the location; the author never wrote it.
-    return isinstance(part, str) and (part in _TAGS or "[" in part or part.startswith("function-"))
+    if not isinstance(part, str) or before in _OF_NAMES:
+        return False
+    return part in _TAGS or "[" in part or part.startswith("function-")
 
 
 def _known(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from smc_bench.engine.recipe import Execution
 from smc_bench.errors import MissingDataError, SuiteError
 from smc_bench.sources.weights import ModelRef, located
 from smc_bench.suite.explain import explain
 from smc_bench.suite.naming import DENSE_ARM, check_names
 from smc_bench.suite.neighbours import with_neighbours
-from smc_bench.suite.overrides import Overrides
+from smc_bench.suite.overrides import SECTIONS, Overrides
 from smc_bench.suite.resolve import Resolver, TaskRecipes, shipped_recipes
 from smc_bench.suite.schema import Profile, Suite
 from smc_bench.suite.tuning import read_tuned
-from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml
+from smc_bench.suite.yaml_file import KeyPath, YamlFile, dotted, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
 
 BUILT_IN = "paper"
+MAX_CELLS = 20_000
+"""Of one suite under one profile; the largest that is shipped has 480."""
 
 __all__ = ["BUILT_IN", "LoadedSuite", "load_suite", "shipped_recipes"]
 
@@ -31,18 +35,28 @@ class LoadedSuite:
 
     Attributes:
         suite: The suite's axes after the profile.
+        file: What it was read from; names lines.
         profile: Name of the profile in force.
         note: What the profile wants said under every table.
         recipes: By task: the recipe of each arm and of the dense cells.
         untuned: Arms whose learning rate is still to be chosen (``smc-bench tune``).
     """
 
-    path: Path
+    file: YamlFile
     suite: Suite
     profile: str
     note: str | None
     recipes: dict[str, TaskRecipes]
     untuned: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The YAML file."""
+        return self.file.path
+
+    def place(self, axis: str) -> KeyPath:
+        """Where an axis is written: in the profile, or at the top."""
+        return _place(self.file, self.profile, axis)
 
 
 def load_suite(
@@ -72,10 +86,11 @@ def load_suite(
     at = _where_model(chosen, settings, overrides)
     suite = suite.model_copy(update={"model": _located(file, suite, at)})
     _check_tasks(file, suite)
+    _check_cells(file, suite, chosen)
     resolver = Resolver(file, suite, chosen, settings, overrides)
     resolver.check_references()
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
-    loaded = LoadedSuite(path, suite, chosen, settings.note, recipes)
+    loaded = LoadedSuite(file, suite, chosen, settings.note, recipes)
     return _tuned(loaded) if tuned else loaded
 
 
@@ -96,12 +111,13 @@ def _tuned(loaded: LoadedSuite) -> LoadedSuite:
 
 
 def _validated(file: YamlFile, overrides: Overrides) -> Suite:
+    whole = {key: value for key, value in overrides.suite.items() if key not in SECTIONS}
     try:
-        return Suite.model_validate({**file.data, **overrides.suite})
+        return Suite.model_validate({**file.data, **whole})
     except ValidationError as error:
         location, message = explain(error, Suite)
-        if location and location[0] in overrides.suite:
-            raise SuiteError(f"--set {'.'.join(map(str, location))}: {message}") from None
+        if location and location[0] in whole:
+            raise SuiteError(f"--set {dotted(location)}: {message}") from None
         file.fail(location, message)
 
 
@@ -112,7 +128,10 @@ def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profi
     if wanted == BUILT_IN:
         return wanted, Profile()
     known = sorted({BUILT_IN, *suite.profiles})
-    raise SuiteError(f"{file.path}: there is no profile {wanted!r}{nearest(wanted, known)}")
+    message = f"there is no profile {wanted!r}{nearest(wanted, known)}"
+    if name is None:
+        file.fail(("default_profile",), message)
+    raise SuiteError(f"{file.path}: {message}")
 
 
 def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite:
@@ -120,9 +139,24 @@ def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite
     changes = {
         key: getattr(profile, key)
         for key in axes
-        if getattr(profile, key) is not None and key not in overrides.suite
+        if getattr(profile, key) is not None and (key in SECTIONS or key not in overrides.suite)
     }
-    return suite.model_copy(update=changes)
+    suite = suite.model_copy(update=changes)
+    if "execution" not in overrides.suite:
+        return suite
+    execution = _execution(suite.execution, overrides.suite["execution"])
+    return suite.model_copy(update={"execution": execution})
+
+
+def _execution(written: Execution, changes: object) -> Execution:
+    """What the suite and its profile say, with the command line's settings over it."""
+    if not isinstance(changes, dict):
+        raise SuiteError("--set execution: set one of its keys, such as execution.micro_batch=4")
+    try:
+        return Execution.model_validate({**written.model_dump(), **changes})
+    except ValidationError as error:
+        location, message = explain(error, Execution)
+        raise SuiteError(f"--set {dotted(('execution', *location))}: {message}") from None
 
 
 def _check_tasks(file: YamlFile, suite: Suite) -> None:
@@ -152,6 +186,29 @@ def _located(file: YamlFile, suite: Suite, at: KeyPath | None) -> str:
             raise SuiteError(f"--set model: {error}") from None
         file.fail(at, str(error))
     return found
+
+
+def _place(file: YamlFile, profile: str, axis: str) -> KeyPath:
+    in_profile = ("profiles", profile, axis)
+    return in_profile if in_profile in file.lines else (axis,)
+
+
+def _check_cells(file: YamlFile, suite: Suite, profile: str) -> None:
+    axes = {
+        "tasks": len(suite.tasks),
+        "sparsity": len(suite.sparsity),
+        "arms": len(suite.arms),
+        "seeds": len(suite.seeds),
+        "compare_at": max(1, len(suite.compare_at)),
+    }
+    if math.prod(axes.values()) <= MAX_CELLS:
+        return
+    longest = max(axes, key=lambda axis: axes[axis])
+    shown = " x ".join(f"{count:,} {axis}" for axis, count in axes.items() if count > 1)
+    file.fail(
+        _place(file, profile, longest),
+        f"{shown} are {math.prod(axes.values()):,} cells, more than {MAX_CELLS:,}",
+    )
 
 
 def _where_task(file: YamlFile, name: str) -> KeyPath:

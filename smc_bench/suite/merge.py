@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from smc_bench.engine.recipe import Recipe
 from smc_bench.errors import SuiteError
-from smc_bench.names import visible
 from smc_bench.suite.explain import explain
-from smc_bench.suite.yaml_file import KeyPath, YamlFile
+from smc_bench.suite.yaml_file import KeyPath, YamlFile, dotted
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,26 @@ class Merged:
         """Replace what stands at a key path by what another recipe has there (maybe nothing)."""
         for known in [known for known in self.origin if known[: len(path)] == path]:
             del self.origin[known]
-        section, theirs = self.data, other.data
-        for part in path[:-1]:
-            section, theirs = section.setdefault(str(part), {}), theirs.get(str(part)) or {}
+        section, theirs = self.section(path[:-1]), other.section(path[:-1])
         section.pop(str(path[-1]), None)
         if path[-1] in theirs:
             section[str(path[-1])] = deepcopy(theirs[str(path[-1])])
             self.origin |= {k: v for k, v in other.origin.items() if k[: len(path)] == path}
+
+    def section(self, path: KeyPath) -> dict[str, Any]:
+        """The mapping at a key path, made where nothing stands.
+
+        Raises:
+            SuiteError: If something else stands there.
+        """
+        found = self.data
+        for depth, part in enumerate(path, 1):
+            if found.get(str(part)) is None:
+                found[str(part)] = {}
+            found = found[str(part)]
+            if not isinstance(found, dict):
+                raise self.error(path[:depth], "must be a section of keys", "a recipe")
+        return found
 
     def recipe(self, context: str) -> Recipe:
         """Validate as a Recipe.
@@ -67,13 +79,14 @@ class Merged:
                 break
         else:
             layer = None
-        key = ".".join(str(part) for part in location)
+        key = dotted(location)
+        if layer is not None and layer.file is None:
+            return SuiteError(f"--set {key}: {message} (in {context})")
         if layer is None or layer.file is None:
             return SuiteError(f"{context}: {key}: {message}" if key else f"{context}: {message}")
         where = (*layer.prefix, *location)
         line = layer.file.line(where)
-        shown = visible(".".join(str(part) for part in where), keep="")
-        return SuiteError(f"{layer.file.path}:{line}: {shown}: {message} (in {context})")
+        return SuiteError(f"{layer.file.path}:{line}: {dotted(where)}: {message} (in {context})")
 
 
 def _merge(
@@ -90,8 +103,9 @@ def _merge(
         if isinstance(value, dict) and isinstance(old, dict) and not _other_kind(old, value):
             _merge(old, value, here, layer, origin)
             continue
-        for path in [path for path in origin if path[: len(here)] == here]:
-            del origin[path]
+        if isinstance(old, dict):
+            for path in [path for path in origin if path[: len(here)] == here]:
+                del origin[path]
         origin[here] = layer
         if isinstance(value, dict):
             base[key] = {}

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from smc_bench.engine.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.scorer_specs import SCORERS, checked_options
+from smc_bench.engine.sparsity_schedule import build_timeline
 from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
@@ -44,7 +45,9 @@ class Resolver:
     ) -> None:
         self.file, self.suite, self.profile = file, suite, profile
         self.settings, self.overrides = settings, overrides
-        self.directories = (file.path.parent / "recipes", *shipped_recipes())
+        # Looked up among what is there: a name never becomes part of a path.
+        folders = (file.path.parent / "recipes", *shipped_recipes())
+        self.known = {p.stem: p for folder in reversed(folders) for p in folder.glob("*.yaml")}
         self.files: dict[str, YamlFile] = {}
 
     def check_references(self) -> None:
@@ -53,11 +56,11 @@ class Resolver:
         Raises:
             SuiteError: Naming file, line and key of what is no recipe.
         """
-        self._recipe_file(self.suite.baseline, ("baseline",))
+        self._recipe_file(self.suite.baseline, self.file, ("baseline",))
         for name in self.suite.recipes:
-            self._recipe_file(name, ("recipes", name))
+            self._recipe_file(name, self.file, ("recipes", name))
         for name in self.settings.recipes:
-            self._recipe_file(name, ("profiles", self.profile, "recipes", name))
+            self._recipe_file(name, self.file, ("profiles", self.profile, "recipes", name))
 
     def on(self, task: str) -> TaskRecipes:
         """All recipes on one task.
@@ -85,7 +88,21 @@ class Resolver:
         merged = self._named(name, task, asked_at)
         self._take(merged, written.get("take", {}), task, (*prefix, "take"))
         self._add(merged, Layer(own, self.file, prefix), task)
-        return self._checked(merged, task, f"arm {arm!r}")
+        recipe = self._checked(merged, task, f"arm {arm!r}")
+        self._check_schedule(merged, recipe, task, f"arm {arm!r}")
+        return recipe
+
+    def _check_schedule(self, merged: Merged, recipe: Recipe, task: str, context: str) -> None:
+        """Whether the schedule fits the length of training, at both ends of the suite's axis."""
+        rows = min(SPECS[task].train_rows, recipe.train.rows or 2**60)
+        pruned = recipe.sparsity_schedule is not None
+        ends = {min(self.suite.sparsity), max(self.suite.sparsity)} if pruned else {0.0}
+        for target in sorted(ends):
+            try:
+                build_timeline(recipe, target, rows)
+            except ValueError as error:
+                at = ("sparsity_schedule",) if pruned else ("train", "duration")
+                raise merged.error(at, str(error), f"{context} at {target:g}") from None
 
     def _take(self, merged: Merged, taken: Any, task: str, at: KeyPath) -> None:
         """Replace whole guidelines by those of other recipes (``take: {scope: smc}``)."""
@@ -101,7 +118,7 @@ class Resolver:
 
     def _named(self, name: str, task: str, asked_at: KeyPath) -> Merged:
         """A recipe under the suite and its profile, without an arm's own settings."""
-        merged = self._base(name, task, asked_at)
+        merged = self._base(name, task, self.file, asked_at)
         profile = ("profiles", self.profile)
         for data, prefix in (
             (self.suite.recipe, ("recipe",)),
@@ -172,30 +189,33 @@ class Resolver:
         recipe = self._checked(other, task, f"recipe {name!r}", (*chain, name))
         train["duration"] = recipe.length.model_dump()
 
-    def _base(self, name: str, task: str, asked_at: KeyPath, chain: tuple[str, ...] = ()) -> Merged:
+    def _base(
+        self, name: str, task: str, asker: YamlFile, at: KeyPath, chain: tuple[str, ...] = ()
+    ) -> Merged:
+        """A recipe's file over those that it extends; ``asker`` names it at a key path."""
         if name in chain:
-            self.file.fail(
-                asked_at, f"recipes extend each other in a circle: {' -> '.join((*chain, name))}"
-            )
-        file = self._recipe_file(name, asked_at)
-        parent = file.data.get("extends")
-        merged = self._base(str(parent), task, asked_at, (*chain, name)) if parent else Merged()
+            asker.fail(at, f"recipes extend each other in a circle: {' -> '.join((*chain, name))}")
+        file = self._recipe_file(name, asker, at)
+        parent, here = file.data.get("extends"), ("extends",)
+        if parent is None:
+            merged = Merged()
+        elif isinstance(parent, str):
+            merged = self._base(parent, task, file, here, (*chain, name))
+        else:
+            file.fail(here, "must be the name of a recipe")
         data = {key: value for key, value in file.data.items() if key not in NOT_RECIPE_KEYS}
         self._add(merged, Layer(data, file), task)
         return merged
 
-    def _recipe_file(self, name: str, asked_at: KeyPath) -> YamlFile:
-        if name in self.files:
-            return self.files[name]
-        problem = path_problem(name)
-        if problem:
-            self.file.fail(asked_at, f"{name!r} can't be the name of a recipe: {problem}")
-        for directory in self.directories:
-            path = directory / f"{name}.yaml"
-            if path.is_file():
-                return self.files.setdefault(name, read_yaml(path))
-        known = sorted({p.stem for d in self.directories if d.is_dir() for p in d.glob("*.yaml")})
-        self.file.fail(asked_at, f"unknown recipe {name!r}{nearest(name, known)}")
+    def _recipe_file(self, name: str, asker: YamlFile, at: KeyPath) -> YamlFile:
+        if name not in self.files:
+            problem = path_problem(name)
+            if problem:
+                asker.fail(at, f"{name!r} can't be the name of a recipe: {problem}")
+            if name not in self.known:
+                asker.fail(at, f"unknown recipe {name!r}{nearest(name, sorted(self.known))}")
+            self.files[name] = read_yaml(self.known[name])
+        return self.files[name]
 
 
 def shipped_recipes() -> tuple[Path, ...]:

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from smc_bench.engine.recipe import Execution, Strict
+from smc_bench.engine.strict import one_or_many
 from smc_bench.suite.slurm_section import SuiteSlurm
 
 SparsityOver = Literal["scope_sparsity", "encoder_sparsity", "model_sparsity"]
@@ -26,8 +27,20 @@ def named_grid(value: object) -> object:
 
 
 Sparsity = Annotated[float, Field(gt=0.0, lt=1.0)]
-Sparsities = Annotated[tuple[Sparsity, ...], BeforeValidator(named_grid), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a value stands here twice")
+    return values
+
+
+_once = AfterValidator(_each_once)
+Sparsities = Annotated[
+    tuple[Sparsity, ...], Field(min_length=1), BeforeValidator(named_grid), _once
+]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), one_or_many, _once]
 
 
 class TaskEntry(Strict):
@@ -36,7 +49,7 @@ class TaskEntry(Strict):
     name: str
     config: str | None = None
     train_split: str | None = None
-    eval_splits: tuple[str, ...] | None = None
+    eval_splits: Annotated[tuple[str, ...], one_or_many, _once] | None = None
     max_length: int | None = Field(None, ge=8)
     stride: int | None = Field(None, ge=0)
 
@@ -45,14 +58,19 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _one_task(value: object) -> object:
+    return [value] if isinstance(value, str | dict) else value
+
+
 Task = Annotated[TaskEntry, BeforeValidator(_named)]
+Tasks = Annotated[tuple[Task, ...], Field(min_length=1), BeforeValidator(_one_task)]
 
 
 class Dense(Strict):
     """The dense cells that arms are compared with; the teacher is the one with ``teacher_seed``."""
 
     recipe: str = "dense"
-    seeds: tuple[Seed, ...] | None = None
+    seeds: Seeds | None = None
     teacher_seed: Seed | None = None
 
 
@@ -106,10 +124,10 @@ class Profile(Strict):
     """
 
     model: str | None = None
-    tasks: tuple[Task, ...] | None = Field(None, min_length=1)
+    tasks: Tasks | None = None
     sparsity: Sparsities | None = None
-    seeds: tuple[Seed, ...] | None = Field(None, min_length=1)
-    arms: dict[str, Patch] | None = None
+    seeds: Seeds | None = None
+    arms: dict[str, Patch] | None = Field(None, min_length=1)
     dense: Dense | None = None
     execution: Execution | None = None
     slurm: SuiteSlurm | None = None
@@ -128,14 +146,14 @@ class Suite(Strict):
     name: str
     title: str
     description: str = ""
-    tasks: tuple[Task, ...] = Field(min_length=1)
+    tasks: Tasks
     model: str
     sparsity: Sparsities
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: Seeds
     baseline: str
     arms: dict[str, Patch] = Field(min_length=1)
     dense: Dense = Dense()
-    compare_at: tuple[SparsityOver, ...] = ()
+    compare_at: Annotated[tuple[SparsityOver, ...], one_or_many, _once] = ()
     profiles: dict[str, Profile] = Field(default_factory=dict)
     default_profile: str = "paper"
     execution: Execution = Execution()
@@ -156,11 +174,4 @@ class Suite(Strict):
     def _plain_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
             raise ValueError("a suite's name becomes a folder: use letters, digits, '_' and '-'")
-        return value
-
-    @field_validator("seeds", "sparsity")
-    @classmethod
-    def _no_duplicates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a value stands here twice")
         return value

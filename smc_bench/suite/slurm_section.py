@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from smc_bench.engine.durations import ClockTime
 from smc_bench.engine.recipe import Strict
 
-_MEMORY = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(MB|GB|TB)\s*$")
+_MEMORY = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*(MB|GB|TB)\s*")
 _MEGABYTES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}
 
 
@@ -24,7 +24,7 @@ def megabytes(text: str) -> int:
     Raises:
         ValueError: If ``text`` is not a number followed by ``MB``, ``GB`` or ``TB``.
     """
-    match = _MEMORY.match(text)
+    match = _MEMORY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a memory size: write 800MB or 32GB")
     return max(1, round(float(match[1]) * _MEGABYTES[match[2]]))

@@ -123,9 +123,14 @@ def merged(plan: Plan, cluster: SlurmSection, command_line: SlurmSection) -> Slu
     suite = plan.loaded.suite.slurm
     base = _over(_over(_DEFAULT, cluster), suite)
     chosen: dict[str, dict[str, Any]] = {key: {} for key in plan.cells}
-    for override in suite.overrides:
+    for index, override in enumerate(suite.overrides):
         given = _given(SlurmResources.model_validate(override.model_dump(exclude={"where"})))
-        for key in select(plan, override.where, teachers=False):
+        try:
+            found = select(plan, override.where, teachers=False)
+        except SuiteError as error:
+            key = f"slurm.overrides.{index}.where"
+            raise SuiteError(f"{plan.loaded.path}: {key}: {error}") from None
+        for key in found:
             chosen[key] |= given
     settings = {
         key: _settings(_over(base.model_copy(update=changes), command_line))
