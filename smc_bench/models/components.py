@@ -72,7 +72,8 @@ def component_map(model: nn.Module) -> ComponentMap:
         if leaf == "weight" and isinstance(modules[owner], allowed):
             prunable[name] = component
     if not parameters["embeddings"] or not parameters["encoder"]:
-        kind, base = model.config.model_type, getattr(model, "base_model_prefix", "")
+        kind = getattr(model.config, "model_type", "")
+        base = getattr(model, "base_model_prefix", "")
         raise ModelError(f"no embeddings or encoder found under {base!r} in a {kind} model")
     return ComponentMap(prunable, parameters)
 
