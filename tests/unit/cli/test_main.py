@@ -16,6 +16,7 @@ QUICK = str(ROOT / "suites" / "quickstart.yaml")
 
 # Read elsewhere than by an option: sources/roots.py, dispatch/slurm/options.py, make and the tests.
 OTHERS = {"DATA_ROOT", "CACHE", "OFFLINE", "CLUSTERS", "TEST_SLURM", "KEEP_SLURM", "COMPLETE"}
+OTHERS |= {"PASS", "REPORTED_CSV"}
 
 
 def run(*arguments: str, **variables: str) -> Result:

@@ -26,7 +26,7 @@ from tests.helpers.records import finished, skilled, suite_file, write_cell
 ARMS = "arms:\n  '{one}': {{}}\n  '{other}': {{distillation: {{temperature: 1.0}}}}\n"
 FILES = {
     "table.md", "table.tex", "table.csv", "cells.csv",
-    "plot.png", "plot.pdf", "effects.png", "effects.pdf",
+    "plot.png", "plot.pdf", "effects.png", "effects.pdf", "against.md",
 }  # fmt: skip
 
 

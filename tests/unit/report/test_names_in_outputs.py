@@ -92,11 +92,12 @@ def test_figures(results: Results, tmp_path: Path) -> None:
         "plot.png", "plot.pdf", "effects.png", "effects.pdf",
     }  # fmt: skip
     legend = plots.scores_figure(results, "two").legends[0].get_texts()
-    assert [text.get_text() for text in legend] == [*ARMS, "dense", "ignoring the input"]
+    hollow = "hollow: one seed, evaluation noise only"
+    assert [text.get_text() for text in legend] == [*ARMS, hollow, "dense", "ignoring the input"]
     assert not any(text.get_parse_math() for text in legend)
     effects = plots.effects_figure(results, "two")
     assert f"minus {ARMS[0]}" in effects.axes[0].get_ylabel()
-    assert [text.get_text() for text in effects.legends[0].get_texts()] == ARMS[1:]
+    assert [text.get_text() for text in effects.legends[0].get_texts()] == [*ARMS[1:], hollow]
 
 
 def test_schedules(results: Results) -> None:

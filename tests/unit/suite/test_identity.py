@@ -68,6 +68,7 @@ def test_spelling_and_defaults_do_not_matter(path: str, value: Any) -> None:
 CHANGES: list[tuple[str, Any]] = [
     ("task.version", 2), ("task.config", "x"), ("task.train_split", "train_partial"),
     ("task.eval_splits", ["test"]), ("task.max_length", 65), ("task.stride", 1),
+    ("task.held_back", 9),
     ("model_pin", "hub:1"), ("data_pins", {"train": "mirror:sha256:9"}),
     ("recipe.scope", ["encoder", "head"]), ("recipe.sparsity_over", "encoder_zeros"),
     ("recipe.scorer", "random"), ("recipe.threshold", "per_layer"),
@@ -83,7 +84,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.train.clip", None), ("recipe.train.clip_over", "all"),
     ("recipe.train.dropout", 0.0),
     ("recipe.train.precision", "bf16"), ("recipe.train.padding", "dynamic"),
-    ("recipe.train.rows", 10),
+    ("recipe.train.rows", 10), ("recipe.train.head", "trained"),
     ("recipe.train.start_from", "teacher"), ("recipe.evaluation.batch", 8),
     ("recipe.evaluation.rows", 8), ("scorer_version", 2), ("sparsity", 0.6), ("seed", 2),
     ("teacher", "abd"), ("limit", 5),

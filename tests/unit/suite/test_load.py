@@ -107,9 +107,9 @@ WRONG = {
     "compared by row": ("{recipe: smc}", "{recipe: smc, threshold: per_row}\ncompare_at: "
                         "encoder_sparsity", None, "10: arms.smc: .* needs threshold: global"),
     "recipe elsewhere": ("{recipe: smc}", "{recipe: ../recipes/smc}", None,
-                         "10: arms.smc.recipe: unknown recipe"),
+                         "10: arms.smc.recipe: '../recipes/smc' can't be the name"),
     "recipe too long": ("{recipe: smc}", "{recipe: %s}" % ("x" * 3000), None,
-                        "10: arms.smc.recipe: unknown recipe 'x.*; known: dense"),
+                        "10: arms.smc.recipe: 'x.* is too long: 3000 bytes"),
     "recipe as a list": ("{recipe: smc}", "{recipe: [smc]}", None,
                          "10: arms.smc.recipe: must be the name of a recipe"),
     "control characters": ("title: One", 'titel\u200b: "x"', None, "2: titel.*: unknown key"),

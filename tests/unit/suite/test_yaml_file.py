@@ -88,7 +88,7 @@ def test_a_key_stands_on_its_line(path: Path) -> None:
     named = {at: line for at, line in file.lines.items() if at and isinstance(at[-1], str)}
     assert named
     for at, line in named.items():
-        assert f"{at[-1]}:" in text[line - 1].replace('"', "").replace("'", "")
+        assert re.search(rf"""["']?{re.escape(str(at[-1]))}["']?:""", text[line - 1])
 
 
 MERGES = (
