@@ -66,7 +66,7 @@ def load_file(path: str | Path) -> list[str]:
     except BaseException as error:  # also a plug-in that leaves by sys.exit: it is not the program
         del sys.modules[name]
         line = _line_in(file, error)
-        raise SmcBenchError(f"{path}{line}: failed: {_in_a_line(error)}") from error
+        raise SmcBenchError(f"{path}{line}: {_in_a_line(error)}") from error
 
 
 @cache
@@ -92,7 +92,7 @@ def load_entry_points() -> tuple[str, ...]:
         except BaseException as error:
             package = point.dist.name if point.dist else "an unknown package"
             raise SmcBenchError(
-                f"entry point {point.name!r} of {package} failed: {_in_a_line(error)}"
+                f"entry point {point.name!r} of {package}: {_in_a_line(error)}"
             ) from error
     return tuple(sorted(found))
 
@@ -107,7 +107,9 @@ def _line_in(file: Path, error: BaseException) -> str:
 
 
 def _in_a_line(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+    if isinstance(error, SmcBenchError):  # already said for people, by a registry
+        return one_line(str(error))
+    return one_line(f"failed: {type(error).__name__}: {error}".removesuffix(": "))
 
 
 def _added(run: Callable[[], None]) -> list[str]:

@@ -22,7 +22,9 @@ from smc_bench.store.store import Store
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--data-root", type=click.Path(path_type=Path), help="Local mirror of data sets.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Cache of wheels and fetched rows.")
-@click.option("--slurm/--no-slurm", default=True, help="Check SLURM as well.")
+@click.option(
+    "--slurm/--no-slurm", default=None, help="Check SLURM as well (default: where it is found)."
+)
 @click.option("--partition", help="SLURM partition to look at.")
 @click.option("--job", is_flag=True, help="Also submit a one-minute job that answers from a node.")
 @click.option("--job-limit", default=120.0, show_default=True, help="Seconds to wait for it.")
@@ -33,7 +35,7 @@ def command(
     results: Path,
     data_root: Path | None,
     cache: Path | None,
-    slurm: bool,
+    slurm: bool | None,
     partition: str | None,
     job: bool,
     job_limit: float,
@@ -44,8 +46,9 @@ def command(
     if suite is not None:
         roots = Roots.from_environment(data_root, cache)
         findings += _data(Session(suite, profile, (), roots, Store(results)))
-    if slurm:
-        findings += check_slurm(partition)
+    if slurm is not False:
+        needed = bool(slurm or partition or job)
+        findings += check_slurm(partition, needed=needed)
         if job:
             findings.append(check_node(results, partition, job_limit))
     if as_json:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,31 @@ def describe(cell: Cell, folder: CellFolder) -> str:
     if "loss" in now:
         text += f" loss {now['loss']:.3f} sparsity {now['sparsity']:.2f}"
     return text
+
+
+def _columns() -> int:
+    """Columns of the terminal behind standard error; 80 if it doesn't say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: wide and full-width characters two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning of a text that fits, with … where something is left out."""
+    if _width(text) <= room:
+        return text
+    while text and _width(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 class Live:
@@ -76,9 +103,12 @@ class Live:
 
     def _print(self, text: str) -> None:
         if sys.stderr.isatty():
-            shown = visible(text, keep="")[:220]
-            emit("\r" + shown.ljust(self.width), err=True)
-            self.width = len(shown)
+            # One column stays free: a line that wraps can't be renewed, and floods the terminal.
+            room = _columns() - 1
+            shown = _cut(visible(text, keep=""), room)
+            blank = min(self.width, room) - _width(shown)
+            emit("\r" + shown + " " * blank, err=True)
+            self.width = _width(shown)
         else:
             echo(text, err=True)
 

@@ -117,9 +117,14 @@ def _room(trial: Path) -> Finding:
     return Finding("room", "ok" if free >= 1.0 else "bad", f"{free:.1f} GiB free")
 
 
-def check_slurm(partition: str | None) -> list[Finding]:
-    """SLURM's commands, accounting, limits, and the partition if one is named."""
+def check_slurm(partition: str | None, *, needed: bool = True) -> list[Finding]:
+    """SLURM's commands, accounting, limits, and the partition if one is named.
+
+    A machine without any of the commands is no cluster: that is bad only where one is ``needed``.
+    """
     absent = [name for name in _COMMANDS if shutil.which(name) is None]
+    if absent == list(_COMMANDS) and not needed:
+        return [Finding("slurm", "note", "no SLURM here: cells run on this machine")]
     if absent:
         return [Finding("slurm", "bad", f"not found: {', '.join(absent)}")]
     findings = [Finding("slurm", "ok", f"found: {', '.join(_COMMANDS)}")]

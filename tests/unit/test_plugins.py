@@ -75,7 +75,7 @@ def test_failing_plugin_leaves_nothing(text: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(text)
     before, scorers = dict(SPECS), dict(SCORERS)
-    with pytest.raises(SmcBenchError, match=r"bad\.py:[0-9]+: failed: \w+Error: "):
+    with pytest.raises(SmcBenchError, match=r"bad\.py:[0-9]+: (failed: |.*'cola')"):
         plugins.load_file(path)
     assert before == SPECS
     assert scorers == SCORERS
@@ -105,6 +105,14 @@ def test_a_plugin_can_not_end_the_program(text: str, tmp_path: Path) -> None:
         plugins.load_file(path)
     assert re.fullmatch(f"{re.escape(str(path))}:{LEAVES[text]}", str(caught.value))
     assert str(caught.value).isprintable()
+
+
+def test_what_a_registry_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(PLUGIN.replace("own_task", "cola"))
+    with pytest.raises(SmcBenchError) as caught:
+        plugins.load_file(path)
+    assert "Error" not in str(caught.value).removeprefix(str(path))
 
 
 def test_what_a_plugin_prints_is_no_result(
@@ -150,7 +158,7 @@ def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_failing_entry_point_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = [EntryPoint("odd", "smc_bench.no_such_module", plugins.ENTRY_POINTS)]
     monkeypatch.setattr(plugins, "entry_points", lambda group: offered)
-    with pytest.raises(SmcBenchError, match="entry point 'odd' of an unknown package failed"):
+    with pytest.raises(SmcBenchError, match="entry point 'odd' of an unknown package: failed"):
         plugins.load_entry_points()
 
 

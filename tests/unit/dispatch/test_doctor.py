@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from smc_bench.cli.main import cli
 from smc_bench.dispatch import doctor
 from smc_bench.dispatch.doctor import check_files, check_node, check_slurm
 from smc_bench.store import exclusive
@@ -63,6 +65,23 @@ def test_no_slurm_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     (finding,) = check_slurm(None)
     assert finding.verdict == "bad"
     assert "sbatch" in finding.text
+
+
+def test_a_laptop_is_no_broken_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = tmp_path / "bin"
+    one.mkdir()
+    monkeypatch.setenv("PATH", str(one))
+    (finding,) = check_slurm(None, needed=False)
+    assert finding.verdict == "note"
+    words = ["doctor", "--results", str(tmp_path / "results")]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    for asked in (["--slurm"], ["--partition", "gpu"]):
+        result = CliRunner().invoke(cli, [*words, *asked])
+        assert (result.exit_code, "bad   slurm: not found" in result.output) == (1, True)
+    # Some of its commands: a cluster, and a broken one.
+    (one / "squeue").write_text("#!/bin/sh\n")
+    (one / "squeue").chmod(0o755)
+    assert [found.verdict for found in check_slurm(None, needed=False)] == ["bad"]
 
 
 def test_a_node_that_never_answers_is_bad_and_its_job_is_cancelled(
