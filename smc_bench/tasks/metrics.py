@@ -1,7 +1,8 @@
 """Official metrics as plain functions; :mod:`smc_bench.tasks.metric_modules` has them as modules.
 
 The modules' names can be imported from here too, but only asking for one imports ``evaluate``,
-which takes seconds and all of transformers' pipelines with it; scoring a task needs neither.
+which takes seconds and all of transformers' pipelines with it; scoring a task needs neither. scipy and
+scikit-learn are imported where they are used: ``check`` looks at tasks without scoring any.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,18 +26,24 @@ def accuracy(predictions: Sequence[int], references: Sequence[int]) -> float:
     Raises:
         ValueError: If there is nothing to score, or unequally many of both (as in all of these).
     """
+    from sklearn import metrics as sk
+
     _check(predictions, references)
     return float(sk.accuracy_score(references, predictions))
 
 
 def f1(predictions: Sequence[int], references: Sequence[int]) -> float:
     """F1 of the positive class (label 1), 0..1; 0 where there is no positive on either side."""
+    from sklearn import metrics as sk
+
     _check(predictions, references)
     return float(sk.f1_score(references, predictions, zero_division=0))
 
 
 def matthews_correlation(predictions: Sequence[int], references: Sequence[int]) -> float:
     """Matthews correlation, -1..1; 0 where one side is constant."""
+    from sklearn import metrics as sk
+
     _check(predictions, references)
     if len(set(predictions)) < 2 or len(set(references)) < 2:
         return 0.0
@@ -47,6 +52,8 @@ def matthews_correlation(predictions: Sequence[int], references: Sequence[int]) 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
     """Pearson's r, -1..1; 0 where one side is constant (but for rounding)."""
+    from scipy import stats
+
     _check(predictions, references)
     if _constant(predictions) or _constant(references):
         return 0.0
@@ -55,6 +62,8 @@ def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
 
 def spearman(predictions: Sequence[float], references: Sequence[float]) -> float:
     """Spearman's rank correlation, -1..1; 0 where one side is constant."""
+    from scipy import stats
+
     _check(predictions, references)
     if len(set(predictions)) < 2 or len(set(references)) < 2:
         return 0.0
