@@ -1,8 +1,8 @@
 """Official metrics as plain functions; :mod:`smc_bench.tasks.metric_modules` has them as modules.
 
 The modules' names can be imported from here too, but only asking for one imports ``evaluate``,
-which takes seconds and all of transformers' pipelines with it; scoring a task needs neither. scipy and
-scikit-learn are imported where they are used: ``check`` looks at tasks without scoring any.
+which takes seconds and all of transformers' pipelines with it; scoring a task needs neither. scipy
+and scikit-learn are imported where they are used: ``check`` looks at tasks without scoring any.
 """
 
 from __future__ import annotations
