@@ -63,7 +63,7 @@ class Inputs:
         """
         task = get_task(spec.name)
         known = self._known(task, settings, pins)
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return [str(note) for note in json.loads(known.read_text("utf-8"))["notes"]]
         notes = [note for split in pins for note in self._split(task, settings, split, pins[split])]
         notes = [*self._model(task, settings), *notes]
