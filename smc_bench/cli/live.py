@@ -26,8 +26,11 @@ def last_line(path: Path) -> dict[str, Any]:
             file.seek(max(0, file.tell() - 4096))
             lines = file.read().decode(errors="replace").strip().split("\n")
         found: dict[str, Any] = json.loads(lines[-1])
-    except (OSError, ValueError):
-        return {}
+        found["phase"], float(found["step"]), float(found["total"])
+        if "loss" in found:
+            float(found["loss"]), float(found["sparsity"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}  # nothing yet, or a line that a full disk has torn
     return found
 
 

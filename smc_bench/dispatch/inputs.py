@@ -23,7 +23,7 @@ from smc_bench.tasks.base import Encoding, Row, Task
 from smc_bench.tasks.registry import get_task
 from smc_bench.tasks.specs import TaskSpec
 
-_VERSION = 1  # of what is looked at
+_VERSION = 2  # of what is looked at
 _TRIED = 64  # rows of a split that a task is tried on
 _MANY_UNKNOWN = 0.5  # of the tokens of these rows, from where on it is worth a word
 
@@ -63,7 +63,7 @@ class Inputs:
         """
         task = get_task(spec.name)
         known = self._known(task, settings, pins)
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return [str(note) for note in json.loads(known.read_text("utf-8"))["notes"]]
         notes = [note for split in pins for note in self._split(task, settings, split, pins[split])]
         notes = [*self._model(task, settings), *notes]
@@ -87,7 +87,7 @@ class Inputs:
         return self.roots.cache / "checked" / f"{digest[:32]}.json"
 
     def _model(self, task: Task, settings: TaskSettings) -> list[str]:
-        from smc_bench.models.fit import check_length, check_tokenizer
+        from smc_bench.models.fit import check_forward, check_length, check_tokenizer
         from smc_bench.models.load import load_with_notes
 
         spec = task.spec
@@ -96,9 +96,10 @@ class Inputs:
             model, notes = load_with_notes(
                 self.folder, task.head, spec.labels, seed=0, names=spec.label_names
             )
+            check_tokenizer(self.tokenizer(), model.config, self.folder)
+            check_forward(model, self.tokenizer(), task.head, self.folder)
             self._loaded[key] = (model.config, notes)
         config, notes = self._loaded[key]
-        check_tokenizer(self.tokenizer(), config, self.folder)
         check_length(config, settings.max_length, self.folder)
         return [f"{spec.name}: {note}" for note in notes]
 

@@ -23,15 +23,16 @@ def kept(root: Path) -> str | None:
     Raises:
         StoreError: If the file says neither fp32 nor bf16.
     """
-    content: dict[str, Any] | None = read_json(root / FILE)
-    if content is None:
+    content: Any = read_json(root / FILE)
+    if content is None and not (root / FILE).exists():
         return None
-    if content.get("choice") not in _CHOICES:
+    choice = content.get("choice") if isinstance(content, dict) else None
+    if choice not in _CHOICES:
         raise StoreError(
-            f'{root / FILE}: "choice" must be fp32 or bf16, not {content.get("choice")!r}: '
+            f'{root / FILE}: "choice" must be fp32 or bf16, not {choice!r}: '
             "mend it, or delete the file and the next run measures again"
         )
-    return str(content["choice"])
+    return str(choice)
 
 
 def choose(root: Path) -> str:

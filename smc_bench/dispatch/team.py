@@ -21,7 +21,6 @@ from types import FrameType
 from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.kept import read_kept
 from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, WORKER, visible_gpus
-from smc_bench.store.files import read_json
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, now
 
@@ -164,7 +163,7 @@ class Team:
         attempt = self.folder.latest_attempt()
         if attempt is None or self.folder.state() not in {"interrupted", "failed"}:
             return
-        if (read_json(self.folder.attempt_file(attempt)) or {}).get("pid") != self.members[0].pid:
+        if self.folder.lease(attempt).get("pid") != self.members[0].pid:
             return
         failure = self.folder.failure()
         if failure is None or failure.attempt != attempt:

@@ -74,7 +74,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path = folder / _NUMBERS
         numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         float(numbers["reached"]), int(numbers["step"]), list(numbers["events"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return tensors, numbers
 

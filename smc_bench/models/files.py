@@ -156,6 +156,16 @@ def tensors(path: Path) -> list[StoredTensor]:
     return found
 
 
+def stored_tensors(folder: Path) -> list[StoredTensor]:
+    """All tensors of a model folder, file by file.
+
+    Raises:
+        MissingDataError: See :func:`weight_files`.
+        ModelError: See :func:`weight_files` and :func:`tensors`.
+    """
+    return [tensor for shard in weight_files(folder) for tensor in tensors(shard)]
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds a vocabulary; without one, transformers invents an empty one."""
     names = {p.name for p in folder.iterdir() if p.is_file() and p.stat().st_size}
@@ -184,7 +194,7 @@ def check_folder(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file():
             refuse_pointer(path)
-    stored = [tensor for shard in shards for tensor in tensors(shard)]
+    stored = stored_tensors(folder)
     for tensor in stored:
         if tensor.dtype not in _FLOATS and not tensor.name.endswith(_COUNTERS):
             raise ModelError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from smc_bench.errors import ModelError
+from smc_bench.tasks.base import Head
 
 # These number positions from padding_idx + 1 on, so the first ones are never used.
 _FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
@@ -59,6 +62,38 @@ def check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
             "or tokens were added after the model was saved"
         )
     _check_special(tokenizer, config, folder)
+
+
+def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
+    """Fail if a model can't answer one short text, or answers with what is no number.
+
+    Settings that no shape gives away show here: an epsilon that is negative or not a number, tuples
+    in place of named outputs, initial weights of the head that overflow.
+
+    Raises:
+        ModelError: Saying what came instead.
+    """
+    ids = torch.tensor([tokenizer("a")["input_ids"]])
+    row = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if head == "multiple_choice":
+        row = {key: value.unsqueeze(1) for key, value in row.items()}
+    names = ("start_logits", "end_logits") if head == "question_answering" else ("logits",)
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(**row)
+        found = [getattr(outputs, name) for name in names]
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a setting of config.json leads to
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{folder}: the model that config.json describes can't be used: {said}"
+        ) from error
+    if not all(bool(torch.isfinite(values).all()) for values in found):
+        raise ModelError(
+            f"{folder}: the model answers a short text with values that are infinite or not a "
+            "number: look at layer_norm_eps and initializer_range in config.json"
+        )
 
 
 def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:

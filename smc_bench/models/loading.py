@@ -11,8 +11,10 @@ import torch
 
 from smc_bench.errors import ModelError
 from smc_bench.models.components import body_prefixes
-from smc_bench.models.files import weight_files
+from smc_bench.models.files import StoredTensor, stored_tensors, weight_files
 
+# Names of before, which transformers translates.
+_RENAMED = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 # Old checkpoints hold these counters; nothing is computed with them.
 _COUNTERS = ("position_ids", "token_type_ids", "num_batches_tracked")
 
@@ -50,6 +52,7 @@ def judge(model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool) 
     if errors:
         raise ModelError(f"{where} can't be loaded: {errors[0]}")
     base = f"{model.base_model_prefix}."
+    _check_once(folder, base)
     names = list(model.state_dict())
     missing = set(info["missing_keys"])
     wrong = {name: (tuple(old), tuple(new)) for name, old, new in info["mismatched_keys"]}
@@ -82,6 +85,21 @@ def check_finite(model: Any, folder: Path) -> None:
             raise ModelError(
                 f"{_named(folder)}: {count} of the {tensor.numel()} values of {name} are infinite "
                 "or not a number: the model is damaged or diverged when it was trained"
+            )
+
+
+def _check_once(folder: Path, base: str) -> None:
+    """A parameter has one tensor: of two, which one is loaded would be an accident."""
+    seen: dict[str, StoredTensor] = {}
+    for tensor in stored_tensors(folder):
+        own = tensor.name.removeprefix(base)
+        for old, new in _RENAMED:
+            own = own.removesuffix(old) + new if own.endswith(old) else own
+        first = seen.setdefault(own, tensor)
+        if first is not tensor and not own.endswith(_COUNTERS):
+            raise ModelError(
+                f"{tensor.file}: {tensor.name} and {first.name} (in {first.file.name}) are both "
+                "for one parameter of the model: keep the one that is meant"
             )
 
 

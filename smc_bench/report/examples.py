@@ -20,12 +20,15 @@ import numpy as np
 from smc_bench.errors import DamagedError
 from smc_bench.report.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.stats import Floats
+from smc_bench.store.files import content_sha256
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 Kind = Literal["mean", "exact", "f1", "matthews_correlation", "pearson", "spearman"]
+
+_UNREADABLE = (OSError, EOFError, zlib.error, RecursionError)
 
 # A record keeps all digits of a score; anything further than rounding is another file.
 _TOLERANCE = 1e-6
@@ -85,14 +88,22 @@ class Examples:
         return said[0] if said and all(answer == said[0] for answer in said) else None
 
     def _rows(self, cell: Cell, split: str) -> Rows | None:
-        path = self._store.folder(cell.folder).path / "predictions.json.gz"
+        folder = self._store.folder(cell.folder)
+        path = folder.path / "predictions.json.gz"
+        record = folder.record()
+        written = record.predictions_sha256 if record else ""
         if not path.exists():
+            if written:
+                self.problems.append(f"{path}: is gone, though record.json was written with it")
             return None
         try:
-            rows: Rows = json.loads(gzip.decompress(path.read_bytes()))[split]
+            splits = json.loads(gzip.decompress(path.read_bytes()))
+            if written and content_sha256(splits) != written:
+                raise ValueError("it was changed after the cell finished")
+            rows: Rows = splits[split]
             if len(rows["predictions"]) != len(rows["correct"]):
                 raise ValueError("unequally many predictions and scores")
-        except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
+        except (*_UNREADABLE, ValueError, LookupError, TypeError) as error:
             self.problems.append(f"{path}: not the results of {split} by example: {error}")
             return None
         return rows
@@ -109,6 +120,8 @@ class Examples:
                 values = _resampled(kind, rows, score)
             else:
                 values = contributions(kind, rows["predictions"], rows["correct"])
+            if values is not None and values.ndim != 1:
+                raise ValueError("more than one score an example")
         except (ValueError, TypeError, LookupError) as error:
             self.problems.append(f"{path}: not the results of {split} by example: {error}")
             return None

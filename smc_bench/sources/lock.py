@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 from smc_bench.errors import StoreError
-from smc_bench.sources._files import replacing
+from smc_bench.sources._files import keys_once, replacing
 
 LockKind = Literal["data", "model"]
 Key: TypeAlias = tuple[LockKind, str]
@@ -79,7 +79,7 @@ class Lock:
 def _read(path: Path) -> dict[Key, str]:
     try:
         text = path.read_text("utf-8")
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=keys_once)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -90,6 +90,8 @@ def _read(path: Path) -> dict[Key, str]:
         ) from error
     except UnicodeDecodeError as error:
         raise StoreError(f"{path}:1: not UTF-8 text: {error.reason}. {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, 2,000 levels
+        raise StoreError(f"{path}:1: not valid JSON: {error}. {_REMEDY}") from error
     if not isinstance(content, dict):
         raise StoreError(f"{path}:1: a lock is a JSON object. {_REMEDY}")
     entries: dict[Key, str] = {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smc_bench.errors import CorruptDataError, MissingDataError
+from smc_bench.sources._files import keys_once
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 """Endings of a split's file, in the order in which they are looked for."""
@@ -117,8 +118,8 @@ def _parse_lines(path: Path, raw: bytes, columns: Sequence[str]) -> list[dict[st
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except ValueError as error:
+            row = json.loads(line, object_pairs_hook=keys_once)
+        except (ValueError, RecursionError) as error:
             raise CorruptDataError(f"{path}:{number}: not valid JSON: {error}") from error
         if not isinstance(row, dict):
             raise CorruptDataError(f"{path}:{number}: a row must be a JSON object")
@@ -133,10 +134,11 @@ def _parse_parquet(path: Path, raw: bytes, columns: Sequence[str]) -> list[dict[
 
     try:
         table = pq.read_table(io.BytesIO(raw))
-    except (pa.ArrowException, OSError) as error:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    # Text that is not UTF-8 and times out of Python's range show only when values are made.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise CorruptDataError(f"{path}: not a whole parquet file: {error}") from error
     _require(columns, table.column_names, str(path))
-    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 

@@ -109,7 +109,7 @@ def _digest(path: Path) -> str:
 def _read_hashes(cache: Path) -> dict[str, list[object]]:
     try:
         known = json.loads((cache / "hashes.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(known, dict):
         return {}

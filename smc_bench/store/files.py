@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -37,6 +38,12 @@ def write_json(path: Path, content: Any) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def content_sha256(content: Any) -> str:
+    """SHA-256 of content as JSON, whatever file it is kept in: keys sorted, no spaces."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def create_json(path: Path, content: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from smc_bench.engine.recipe import COMPONENTS
+
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning; keys that are added are optional, and change nothing."""
 
@@ -82,6 +84,17 @@ class Sparsity(_Stored):
     model: ZeroCount
     components: dict[str, ZeroCount]
 
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        missing = [name for name in COMPONENTS if name not in self.components]
+        if missing:
+            raise ValueError(f"nothing is said of the {', '.join(missing)}")
+        if self.components["encoder"] != self.encoder:
+            raise ValueError("the encoder has one count by component and another of its own")
+        if self.scope.zeros > sum(self.components[name].zeros for name in COMPONENTS):
+            raise ValueError("there are more zeros in the scope than in all components")
+        return self
+
 
 class OutputCheck(_Stored):
     """Whether a model's output depends on its input, measured on the logits of some rows.
@@ -113,7 +126,7 @@ class Record(_Stored):
     cell_id: str
     cell: dict[str, Any]
     reportable: bool
-    metrics: Metrics
+    metrics: Annotated[Metrics, Field(min_length=1)]
     trivial: Metrics
     sparsity: Sparsity
     events: list[dict[str, float]]
@@ -138,6 +151,8 @@ class Record(_Stored):
     started: str
     finished: str
     provenance: dict[str, Any]
+    # Of the results by example, as JSON (the file may be packed anew); records of before have none.
+    predictions_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     # Micro-batch and threads, and each time a lack of memory halved the former.
     execution: dict[str, Any] = Field(default_factory=dict)
 
@@ -148,8 +163,20 @@ class Record(_Stored):
         for name, (left, total) in self.weights_left.items():
             if not 0 <= left <= total:
                 raise ValueError(f"{name}: {left} of {total} weights are left")
+        by_tensor = sum(total - left for left, total in self.weights_left.values())
+        by_component = sum(count.zeros for count in self.sparsity.components.values())
+        if self.weights_left and by_tensor != by_component:
+            raise ValueError(
+                f"{by_tensor} zeros by tensor (weights_left), but {by_component} by component"
+            )
+        for key in ("packages", "pins"):
+            named = self.provenance.get(key) or {}
+            if not isinstance(named, dict) or not all(
+                value is None or isinstance(value, str) for value in named.values()
+            ):
+                raise ValueError(f"provenance.{key} must map names to texts")
         for event in self.events:
-            step = event.get("step", 0.0)
+            step = event.get("step", -1.0)
             if not 0.0 <= step <= self.total_steps:
                 raise ValueError(f"a pruning event at step {step:g} of {self.total_steps}")
             for key, share in event.items():

@@ -20,6 +20,7 @@ from smc_bench.errors import StoreError
 from smc_bench.store.checkpoints import write_hashes
 from smc_bench.store.files import (
     adopt,
+    content_sha256,
     create_json,
     read_json,
     remove_folder,
@@ -33,6 +34,9 @@ from smc_bench.store.record import Failure, Record
 
 SHARES = "shares.json"
 """In the folder of a cell that shares the steps before its first pruning event with others."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_CHECKPOINT = re.compile(r"[0-9]{1,9}/step-[0-9]{1,18}")
 
 State = Literal["done", "damaged", "running", "failed", "interrupted", "missing"]
 
@@ -113,8 +117,8 @@ class CellFolder:
 
     def latest_attempt(self) -> int | None:
         """Number of the newest attempt."""
-        numbers = [int(path.stem) for path in (self.path / "attempts").glob("[0-9]*.json")]
-        return max(numbers, default=None)
+        names = [path.stem for path in (self.path / "attempts").glob("[0-9]*.json")]
+        return max((int(name) for name in names if _NUMBER.fullmatch(name)), default=None)
 
     def attempt_file(self, attempt: int) -> Path:
         """Lease file of an attempt."""
@@ -148,9 +152,16 @@ class CellFolder:
     def slurm_holder(self) -> str | None:
         """The SLURM job that holds the newest attempt, if one does."""
         newest = self.latest_attempt()
-        lease = None if newest is None else read_json(self.attempt_file(newest))
-        job = (lease or {}).get("slurm_job")
+        job = None if newest is None else self.lease(newest).get("slurm_job")
         return None if job is None else str(job)
+
+    def lease(self, attempt: int) -> dict[str, Any]:
+        """What the file of an attempt says; nothing where it is damaged or gone."""
+        try:
+            found = read_json(self.attempt_file(attempt))
+        except StoreError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def is_current(self, attempt: int) -> bool:
         """Whether no newer attempt has taken over."""
@@ -158,7 +169,7 @@ class CellFolder:
 
     def end_attempt(self, attempt: int, how: str) -> None:
         """Note that an attempt has ended, and up to which step its work is saved."""
-        lease = read_json(self.attempt_file(attempt)) or {}
+        lease = self.lease(attempt)
         newest = self.newest_checkpoint()
         step = None if newest is None else _step_and_attempt(newest)[0]
         ended = {"ended": now(), "how": how, "step": step}
@@ -170,8 +181,9 @@ class CellFolder:
         if newest < starts:
             return None
         numbers = range(newest - starts + 1, newest + 1)
-        leases = [read_json(self.attempt_file(number)) or {} for number in numbers]
-        steps = {lease.get("step") or 0 for lease in leases}
+        leases = [self.lease(number) for number in numbers]
+        found = [lease.get("step") for lease in leases]
+        steps = {step if isinstance(step, int) else 0 for step in found}
         interrupted = all(lease.get("how") == "interrupted" for lease in leases)
         return steps.pop() if interrupted and len(steps) == 1 else None
 
@@ -182,7 +194,7 @@ class CellFolder:
         that still runs beside it (its node was given up too early) can't remove it.
         """
         while True:
-            found = list((self.path / "checkpoints").glob("[0-9]*/step-[0-9]*"))
+            found = self._checkpoints()
             newest = max(found, key=_step_and_attempt, default=None)
             if newest is None or attempt is None or newest.parent.name == f"{attempt:03d}":
                 return newest
@@ -190,6 +202,10 @@ class CellFolder:
                 return adopt(newest, self.path / "checkpoints" / f"{attempt:03d}" / newest.name)
             except FileNotFoundError:
                 continue  # its owner has just replaced it by a newer one
+
+    def _checkpoints(self) -> list[Path]:
+        found = (self.path / "checkpoints").glob("[0-9]*/step-[0-9]*")
+        return [path for path in found if _CHECKPOINT.fullmatch(f"{path.parent.name}/{path.name}")]
 
     def commit_checkpoint(self, temporary: Path) -> None:
         """Rename a written checkpoint to its final name, then drop those that it replaces.
@@ -202,7 +218,7 @@ class CellFolder:
         remove_folder(final)
         temporary.rename(final)
         step, attempt = _step_and_attempt(final)
-        for other in final.parents[1].glob("[0-9]*/step-[0-9]*"):
+        for other in self._checkpoints():
             its_step, its_attempt = _step_and_attempt(other)
             if other != final and its_attempt <= attempt and its_step <= step:
                 remove_folder(other)
@@ -236,7 +252,8 @@ class CellFolder:
             if target.is_dir():
                 shutil.rmtree(target)
             item.replace(target)
-        if not create_json(self.path / "record.json", record.model_dump()):
+        known = {**record.model_dump(), "predictions_sha256": content_sha256(splits)}
+        if not create_json(self.path / "record.json", known):
             raise StoreError(f"{self.path}: another attempt has finished this cell")
         for leftover in ("checkpoints", "partial"):
             shutil.rmtree(self.path / leftover, ignore_errors=True)

@@ -62,7 +62,7 @@ class JobsFile:
                 content = json.loads(line)
                 content["cells"] = tuple(content["cells"])
                 found.append(Submitted(**content))
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
         return found
 

@@ -9,8 +9,6 @@ own number, stops when it sees the newer, and can't write a record any more.
 from __future__ import annotations
 
 from smc_bench.dispatch.slurm.queue import job_is_over
-from smc_bench.errors import StoreError
-from smc_bench.store.files import read_json
 from smc_bench.store.holder import slurm_job, slurm_restarts
 from smc_bench.store.store import CellFolder
 
@@ -20,10 +18,7 @@ def release_if_over(folder: CellFolder) -> None:
     attempt = folder.latest_attempt()
     if attempt is None or not folder.alive(attempt):
         return
-    try:
-        lease = read_json(folder.attempt_file(attempt)) or {}
-    except StoreError:
-        return
+    lease = folder.lease(attempt)
     job = lease.get("slurm_job")
     if job is None:
         return

@@ -58,3 +58,10 @@ def test_a_damaged_choice_is_named(tmp_path: Path) -> None:
     (tmp_path / precision.FILE).write_text('{"choice": "int8"}')
     with pytest.raises(StoreError, match=r"precision\.json.*int8"):
         precision.kept(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '{"choice": ["fp32"]}'])
+def test_a_choice_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / precision.FILE).write_text(text)
+    with pytest.raises(StoreError, match=r"precision\.json"):
+        precision.kept(tmp_path)

@@ -12,8 +12,9 @@ import pytest
 from transformers import AutoTokenizer, BertConfig, MPNetConfig, RobertaConfig
 
 from smc_bench.errors import ModelError
-from smc_bench.models.fit import check_length, check_tokenizer, positions
-from smc_bench.models.load import load_config, load_tokenizer
+from smc_bench.models.fit import check_forward, check_length, check_tokenizer, positions
+from smc_bench.models.load import load_config, load_model, load_tokenizer
+from smc_bench.tasks.base import Head
 from tests.helpers.tokenizer import wordpiece
 
 
@@ -105,3 +106,30 @@ def test_positions_are_counted_as_the_model_numbers_them(config: Any, expected: 
     check_length(config, expected, Path("m"))
     with pytest.raises(ModelError, match=f"max_length {expected + 1} is more than the {expected}"):
         check_length(config, expected + 1, Path("m"))
+
+
+@pytest.mark.parametrize(
+    "head", ["sequence_classification", "multiple_choice", "question_answering"]
+)
+def test_a_model_that_works_answers(tiny_model: Path, head: Head) -> None:
+    model = load_model(tiny_model, head, 2, seed=0)
+    check_forward(model, load_tokenizer(tiny_model), head, tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"layer_norm_eps": -1.0}, "not a number"),
+        ({"layer_norm_eps": float("nan")}, "not a number"),
+        ({"return_dict": False}, "can't be used"),
+    ],
+)
+def test_settings_that_only_an_answer_gives_away(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    model = load_model(folder, "sequence_classification", 2, seed=0)
+    with pytest.raises(ModelError, match=said):
+        check_forward(model, load_tokenizer(folder), "sequence_classification", folder)

@@ -236,3 +236,26 @@ def test_weights_of_a_finished_cell_keep_their_head(folder: Path, tmp_path: Path
     assert torch.equal(again.classifier.weight, model.classifier.weight)
     with pytest.raises(ModelError, match=r"2 of the 41 tensors .* classifier"):
         load(folder, finished=True)
+
+
+def test_two_tensors_for_one_parameter_are_refused(folder: Path) -> None:
+    name = "pooler.dense.weight"
+    rewrite(folder, lambda w: {**w, f"bert.{name}": w[name] + 1})
+    with pytest.raises(ModelError, match=rf"bert\.{name}.* both for one parameter"):
+        load(folder)
+
+
+def test_old_and_new_name_of_one_parameter_are_refused(folder: Path) -> None:
+    name = "embeddings.LayerNorm"
+    rewrite(folder, lambda w: {**w, f"{name}.gamma": w[f"{name}.weight"] + 1})
+    with pytest.raises(ModelError, match=rf"{name}\.gamma.* both for one parameter"):
+        load(folder)
+
+
+def test_a_tensor_in_two_shards_is_refused(folder: Path) -> None:
+    shard(folder, ("a.safetensors", "b.safetensors"))
+    first, second = (load_file(folder / f"{name}.safetensors") for name in "ab")
+    name = min(second)
+    save_file({**first, name: second[name] + 1}, folder / "a.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"{name} and {name} \(in a\.safetensors\)"):
+        load(folder)

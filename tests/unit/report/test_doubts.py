@@ -73,7 +73,9 @@ def test_only_a_head_without_any_weight_can_not_see_the_input(tmp_path: Path) ->
 def test_an_emptied_tensor_is_named(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     left = {name: (total, total) for name, total in HEAD.items()} | {"classifier.weight": (0, 768)}
-    change(tmp_path, plan, "bad", weights_left=left)
+    left["encoder.weight"] = (200, 1000)  # as the record counts by component
+    head = {"zeros": 768, "total": sum(HEAD.values())}
+    change(tmp_path, plan, "bad", weights_left=left, head=head)
     assert "- bad at 0.8: no weight is left of classifier.weight.\n" in text(tmp_path, plan)
 
 

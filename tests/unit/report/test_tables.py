@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -154,7 +155,9 @@ def test_a_cell_whose_files_contradict_each_other_is_named_and_left_out(tmp_path
     tables.markdown(after)
 
 
-@pytest.mark.parametrize("damage", ["no gzip", "torn", "flipped", "another split", "no list"])
+@pytest.mark.parametrize(
+    "damage", ["no gzip", "torn", "flipped", "another split", "no list", "nested"]
+)
 def test_damaged_results_by_example_cost_only_themselves(tmp_path: Path, damage: str) -> None:
     suite = suite_file(tmp_path)
     plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
@@ -162,6 +165,9 @@ def test_damaged_results_by_example_cost_only_themselves(tmp_path: Path, damage:
     path = store.folder(plan.entries[1].cell.folder).path / "predictions.json.gz"
     whole = path.read_bytes()
     middle = len(whole) // 2
+    rows = json.loads(gzip.decompress(whole))
+    rows["validation"]["correct"] = [[score] for score in rows["validation"]["correct"]]
+    nested = json.dumps(rows)
     path.write_bytes(
         {
             "no gzip": b"no gzip",
@@ -169,6 +175,7 @@ def test_damaged_results_by_example_cost_only_themselves(tmp_path: Path, damage:
             "flipped": whole[:middle] + bytes(b ^ 255 for b in whole[middle:-8]) + whole[-8:],
             "another split": gzip.compress(b'{"test": {}}'),
             "no list": gzip.compress(b"[1]"),
+            "nested": gzip.compress(nested.encode()),
         }[damage]
     )
     results = Results.of(plan, store)
@@ -195,3 +202,37 @@ def test_a_task_that_the_model_saw_in_pretraining_is_named(tmp_path: Path) -> No
     found = tables.markdown(results_of(suite, tmp_path / "r", lambda entry: [1.0, 0.0]))
     assert "qnli: minilm-l6 saw this task's training pairs in pretraining." in found
     assert "sst2: minilm-l6 saw" not in found
+
+
+@pytest.mark.parametrize("change", ["another order", "other answers", "gone"])
+def test_results_by_example_that_were_changed_are_not_compared(tmp_path: Path, change: str) -> None:
+    suite = suite_file(tmp_path)
+    plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
+    store = Store(tmp_path / "r")
+    folder = store.folder(plan.entries[1].cell.folder).path
+    path, record = folder / "predictions.json.gz", folder / "record.json"
+    rows = json.loads(gzip.decompress(path.read_bytes()))
+    canonical = json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()
+    written = {"predictions_sha256": hashlib.sha256(canonical).hexdigest()}
+    record.write_text(json.dumps(json.loads(record.read_text()) | written))
+    path.write_bytes(gzip.compress(json.dumps(rows, indent=1).encode()))  # packed anew: the same
+    assert Results.of(plan, store).problems == ()
+    if change == "another order":  # the score stays; pairs of examples would not
+        rows["validation"]["correct"].reverse()
+    rows["validation"]["predictions"].reverse()
+    path.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    if change == "gone":
+        path.unlink()
+    (problem,) = Results.of(plan, store).problems
+    assert problem.startswith(str(path))
+    assert ("is gone" if change == "gone" else "was changed") in problem
+
+
+def test_results_by_example_nested_too_deeply_are_named(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    plan = finished(suite, tmp_path / "r", skilled({"dense": 0.9, "good": 0.8, "bad": 0.7}))
+    store = Store(tmp_path / "r")
+    path = store.folder(plan.entries[1].cell.folder).path / "predictions.json.gz"
+    path.write_bytes(gzip.compress(b"[" * 100_000))
+    (problem,) = Results.of(plan, store).problems
+    assert problem.startswith(f"{path}: not the results of validation by example")

@@ -201,3 +201,17 @@ def test_importing_sources_loads_nothing_heavy() -> None:
         cwd=Path(__file__).resolve().parents[3],
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"data": {"a": ' + "9" * 5000 + "}}",
+        f'{{"data": {{"a": "{COMMIT}", "a": "{"1" * 40}"}}}}',
+    ],
+)
+def test_a_lock_too_deep_or_with_two_commits_for_one_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock.json").write_text(text)
+    with pytest.raises(StoreError, match=r"lock\.json:1: not valid JSON"):
+        Lock.load(tmp_path / "lock.json")

@@ -199,3 +199,38 @@ def test_a_package_task_is_pinned_by_its_wheel_before_it_is_fetched(roots: Roots
     pin = rows.resolve(spec, "default", "train", roots, lock, network=False)
     assert pin is not None
     assert pin.source == "mirror"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[" * 100_000, "recursion"),
+        ('{"sentence": "a", "label": 0, "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "recursion"),
+        ('{"sentence": "a", "label": 0, "label": 1}', "'label' comes twice"),
+        ('{"sentence": "a", "label": 0, "x": {"y": 1, "y": 2}}', "'y' comes twice"),
+        ('{"sentence": "a", "label": ' + "9" * 5000 + "}", "digits"),
+    ],
+)
+def test_lines_that_json_leaves_open_or_too_deep(roots: Roots, line: str, said: str) -> None:
+    path = _write(_data(roots) / "glue" / "sst2" / "train.jsonl", ROWS)
+    path.write_bytes(path.read_bytes() + line.encode() + b"\n")
+    with pytest.raises(CorruptDataError, match=rf"train\.jsonl:3: not valid JSON: .*{said}"):
+        _load(roots)
+
+
+def test_a_parquet_column_that_is_no_text_or_there_twice(roots: Roots) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = _data(roots) / "glue" / "sst2" / "train.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffers = pa.array([b"good", b"\xff\xfe"]).buffers()
+    broken = pa.Array.from_buffers(pa.string(), 2, buffers)
+    labels, names = pa.array([0, 1]), ["sentence", "label", "label"]
+    twice = pa.Table.from_arrays([pa.array(["a", "b"]), labels, pa.array([1, 0])], names=names)
+    for table, said in (
+        (pa.table({"sentence": broken, "label": labels}), "not a whole parquet file"),
+        (twice, "Multiple matches .*label"),
+    ):
+        parquet.write_table(table, path)
+        with pytest.raises(CorruptDataError, match=rf"train\.parquet: .*{said}"):
+            _load(roots)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -153,3 +154,33 @@ def test_results_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     with pytest.raises(StoreError, match=r"can't be written there .*--results"):
         Store(tmp_path / "results").check_writable()
+
+
+def test_files_of_other_names_are_no_attempts_and_no_checkpoints(folder: CellFolder) -> None:
+    assert folder.claim() == 1
+    (folder.path / "attempts" / "9x.json").write_text("{}")
+    good = folder.path / "checkpoints" / "001" / "step-00000003"
+    for path in (good, good.with_name("step-5x"), good.parents[1] / "1x" / "step-9"):
+        path.mkdir(parents=True)
+    assert folder.latest_attempt() == 1
+    assert folder.newest_checkpoint() == good
+    assert folder.state() == "running"
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", '{"step": "x"}', '{"step": [1]}'])
+def test_a_damaged_lease_says_nothing_and_stops_nothing(folder: CellFolder, text: str) -> None:
+    assert folder.claim() == 1
+    folder.attempt_file(1).write_text(text)
+    assert folder.slurm_holder() is None
+    folder.end_attempt(1, "interrupted")
+    assert folder.stuck_at(1) == 0
+    assert folder.claim() == 2
+
+
+def test_a_record_knows_its_results_by_example_however_they_are_packed(folder: CellFolder) -> None:
+    assert folder.claim() == 1
+    finish(folder, 1)
+    found = folder.record()
+    assert found is not None
+    expected = hashlib.sha256(b'{"validation":{}}').hexdigest()
+    assert found.predictions_sha256 == expected
