@@ -70,13 +70,14 @@ def tighten(
     """New masks at ``sparsity`` over all tensors given; what is pruned stays pruned.
 
     Args:
-        saliency: Saliency of each tensor in scope; for a structure, equal inside a group.
+        saliency: Saliency of each tensor in scope.
         masks: Current masks of the same tensors.
         sparsity: Share of all these weights to be pruned, at least the present share.
         threshold: One threshold over all tensors, the same sparsity in each tensor, or the same
             in each row of each tensor (per output, as Wanda compares).
-        structure: ``unstructured``, ``block4`` (four weights of a row go together), or ``N:M`` (of
-            each M weights of a row the N most salient stay: ``sparsity`` must then be 1 - N/M).
+        structure: ``unstructured``, ``block4`` (four weights of a row go together, by the sum of
+            their saliencies), or ``N:M`` (of each M weights of a row the N most salient stay:
+            ``sparsity`` must then be 1 - N/M).
 
     Raises:
         DivergedError: If a saliency is not a number.
@@ -85,10 +86,19 @@ def tighten(
     if kept_of(structure) is not None:
         return {name: ~pattern_losers(ranked[name], structure) for name in ranked}
     size = group_size(structure)
-    # A group's members have one saliency: its first stands for all.
-    leaders = {name: values[..., ::size] for name, values in ranked.items()}
-    chosen = _least(leaders, sparsity, threshold)
+    groups = {name: _group_sums(values, size) for name, values in ranked.items()}
+    chosen = _least(groups, sparsity, threshold)
     return {name: ~losers.repeat_interleave(size, dim=-1) for name, losers in chosen.items()}
+
+
+def _group_sums(values: Tensor, size: int) -> Tensor:
+    """Sum of each ``size`` (a power of two) consecutive values of a row.
+
+    In pairs, so that four equal ones, as oBERT gives a group, add up without rounding.
+    """
+    while size > 1:
+        values, size = values[..., ::2] + values[..., 1::2], size // 2
+    return values
 
 
 def _least(

@@ -196,8 +196,18 @@ class Recipe(Strict):
                 f"structure: {self.structure} has one sparsity: it needs "
                 "sparsity_schedule.kind: one_shot and recomputations: 1"
             )
+        beyond = self.sparsity_over == "encoder_zeros" and self.scope != ("encoder",)
+        if pattern_sparsity(self.structure) is not None and beyond:
+            raise ValueError(
+                f"sparsity_over: encoder_zeros spreads zeros over the whole scope, structure: "
+                f"{self.structure} leaves the same share of each row: use one of them"
+            )
         if self.regrowth is not None and not one_shot:
             raise ValueError("regrowth keeps a count: it needs sparsity_schedule.kind: one_shot")
+        if self.regrowth is not None and not unstructured:
+            raise ValueError(
+                f"regrowth exchanges single weights: structure: {self.structure} would not hold"
+            )
         return self
 
     def normalised(self) -> Recipe:

@@ -11,6 +11,7 @@ from smc_bench.report.results import Results
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.suite.labels import labels
+from smc_bench.suite.load import LoadedSuite
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 # SMC-Bench's own last event leaves up to 0.7 % of the target out: that much is worth a word.
@@ -70,10 +71,28 @@ def _of_plan(plan: Plan) -> list[str]:
     found = [plan.loaded.note.strip()] if plan.loaded.note else []
     for task, reasons in partial(plan).items():
         found += [f"{task} is partial: {reason}." for reason in reasons]
+    found += _tuning(plan.loaded)
     model = plan.loaded.suite.model_name
     for settings, task in labels(plan).items():
         if settings.name in SEEN.get(model, ()):
             found.append(f"{task}: {model} saw this task's training pairs in pretraining.")
+    return found
+
+
+def _tuning(loaded: LoadedSuite) -> list[str]:
+    """How learning rates were chosen, where they were."""
+    tune = loaded.suite.tune
+    if tune is None:
+        return []
+    peaks = ", ".join(f"{peak:g}" for peak in tune.peaks)
+    found = [
+        f"Peak learning rates: for each arm (and dense) on each task the best of {peaks} on "
+        f"{tune.rows} training rows held back then, pruning arms at sparsity "
+        f"{tune.sparsity:.4g} with seed {tune.seed}; no evaluation row was looked at."
+    ]
+    if loaded.untuned:
+        shown = ", ".join(loaded.untuned[:3]) + " and others" * (len(loaded.untuned) > 3)
+        found.append(f"No peak was chosen yet for {shown}: theirs are as the recipe says.")
     return found
 
 

@@ -91,7 +91,20 @@ def load_suite(
     resolver.check_references()
     recipes = {name: resolver.on(name) for name in {entry.name: None for entry in suite.tasks}}
     loaded = LoadedSuite(file, suite, chosen, settings.note, recipes)
+    _check_tunable(loaded)
     return _tuned(loaded) if tuned else loaded
+
+
+def _check_tunable(loaded: LoadedSuite) -> None:
+    """A rate is chosen for an arm on a task, so no task may stand there in two settings."""
+    names = [entry.name for entry in loaded.suite.tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if loaded.suite.tune is not None and twice is not None:
+        loaded.file.fail(
+            loaded.place("tune"),
+            f"chooses one rate of an arm on a task, but {twice} stands there in several settings: "
+            "give each a suite of its own",
+        )
 
 
 def _tuned(loaded: LoadedSuite) -> LoadedSuite:
@@ -99,7 +112,7 @@ def _tuned(loaded: LoadedSuite) -> LoadedSuite:
     tune = loaded.suite.tune
     if tune is None:
         return loaded
-    rates = read_tuned(loaded.path, loaded.profile, tune)
+    rates = read_tuned(loaded.path, loaded.profile, loaded.suite, tune)
     recipes = {
         task: TaskRecipes(
             {arm: rates.apply(recipe, task, arm) for arm, recipe in found.arms.items()},

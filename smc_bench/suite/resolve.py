@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from smc_bench.engine.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.scorer_specs import SCORERS, checked_options
+from smc_bench.engine.scorer_specs import LEARNED, SCORERS, checked_options
 from smc_bench.engine.sparsity_schedule import build_timeline
+from smc_bench.engine.structure import UNSTRUCTURED
 from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
@@ -163,12 +164,27 @@ class Resolver:
         except ValidationError as error:
             location, message = explain(error, spec.options)
             raise merged.error(("scorer_options", *location), message, context) from None
+        self._check_scorer(merged, recipe, context)
         rows = min(SPECS[task].train_rows, recipe.train.rows or SPECS[task].train_rows)
         try:
             check_lengths(recipe, rows)
         except NoStepsError as error:
             raise merged.error(error.key, error.message, context) from None
         return recipe.model_copy(update={"scorer_options": options})
+
+    def _check_scorer(self, merged: Merged, recipe: Recipe, context: str) -> None:
+        """Refuse settings that a scorer which chooses masks by itself would not heed."""
+        scorer = recipe.scorer
+        if recipe.sparsity_schedule is None:
+            return
+        if scorer in LEARNED and recipe.regrowth is not None:
+            message = f"{scorer} chooses the masks anew at every step: regrowth does so too"
+            raise merged.error(("regrowth",), message, context)
+        if SCORERS[scorer].free and recipe.structure != UNSTRUCTURED:
+            message = (
+                f"{scorer} keeps each weight that is over its threshold, not {recipe.structure}"
+            )
+            raise merged.error(("structure",), message, context)
 
     def _settle_length(
         self, merged: Merged, task: str, context: str, chain: tuple[str, ...]

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from smc_bench.engine.recipe import ConstantLR, Recipe, Strict
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import canonical_json
 from smc_bench.suite.explain import explain
-from smc_bench.suite.schema import Tuning
+from smc_bench.suite.schema import Suite, Tuning
 from smc_bench.suite.yaml_file import YamlFile, read_yaml
 
 
@@ -27,7 +29,8 @@ class Choice(Strict):
     """What was chosen for one arm on one task.
 
     Attributes:
-        recipe: :func:`fingerprint` of the recipe that was tried, before its rate was set.
+        recipe: :func:`fingerprint` of the recipe that was tried, before its rate was set, and of
+            what it was tried on (:func:`surroundings`).
         peak: The rate that scored best; the lower one of equals.
         scores: Score of each try on the rows held back, in the order of the rates, in percent;
             None for a try that diverged.
@@ -48,10 +51,33 @@ class Tuned(Strict):
     tune: Tuning
     choices: tuple[Choice, ...]
 
+    @model_validator(mode="after")
+    def _follows_from_scores(self) -> Tuned:
+        peaks, seen = self.tune.peaks, set[tuple[str, str]]()
+        for choice in self.choices:
+            who = f"arm {choice.arm!r} on {choice.task}"
+            if (choice.task, choice.arm) in seen:
+                raise ValueError(f"{who} stands there twice")
+            seen.add((choice.task, choice.arm))
+            if not len(choice.scores) == len(choice.cells) == len(peaks):
+                raise ValueError(f"{who} needs a score and a cell for each of {len(peaks)} rates")
+            if choice.peak != best(peaks, choice.scores):
+                raise ValueError(f"{who}: {choice.peak:g} is not the rate that scored best")
+        return self
 
-def fingerprint(recipe: Recipe) -> str:
-    """Twelve hexadecimal digits of a recipe's settings, those at their defaults left out."""
-    content = recipe.model_dump(mode="json", exclude_defaults=True)
+
+def surroundings(suite: Suite, task: str) -> dict[str, Any]:
+    """What a rate depends on beside the recipe: model, task, what an arm's sparsity is over."""
+    return {
+        "model": suite.model_name,
+        "tasks": [t.model_dump(exclude_none=True) for t in suite.tasks if t.name == task],
+        "compare_at": suite.compare_at[0] if suite.compare_at else "",
+    }
+
+
+def fingerprint(recipe: Recipe, around: Mapping[str, Any] | None = None) -> str:
+    """Twelve hexadecimal digits of settings, a recipe's at their defaults left out."""
+    content = {**recipe.model_dump(mode="json", exclude_defaults=True), "around": around or {}}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
 
@@ -89,7 +115,7 @@ class TunedRates:
         missing: Arms, by task, that have no choice (yet).
     """
 
-    tune: Tuning
+    suite: Suite
     path: Path
     choices: dict[tuple[str, str], Choice]
     missing: list[str] = field(default_factory=list)
@@ -106,10 +132,10 @@ class TunedRates:
         if choice is None:
             self.missing.append(f"{arm} on {task}")
             return recipe
-        if choice.recipe != fingerprint(recipe):
+        if choice.recipe != fingerprint(recipe, surroundings(self.suite, task)):
             raise SuiteError(
                 f"{self.path}: the rate of arm {arm!r} on {task} was chosen for other settings "
-                "of this arm: smc-bench tune chooses it anew"
+                "of this arm, its task, the model or compare_at: smc-bench tune chooses it anew"
             )
         return with_peak(recipe, choice.peak)
 
@@ -119,23 +145,29 @@ def tuned_path(suite: Path, profile: str) -> Path:
     return suite.parent / "tuned" / f"{suite.stem}.{profile}.yaml"
 
 
-def read_tuned(suite: Path, profile: str, tune: Tuning) -> TunedRates:
+def read_tuned(file: Path, profile: str, suite: Suite, tune: Tuning) -> TunedRates:
     """The choices made so far; none where there is no file.
+
+    Args:
+        file: The suite's.
+        profile: The profile in force.
+        suite: The suite under it.
+        tune: Its ``tune`` section.
 
     Raises:
         SuiteError: If the file is not one of these, or was made under other settings of ``tune``.
     """
-    path = tuned_path(suite, profile)
+    path = tuned_path(file, profile)
     if not path.exists():
-        return TunedRates(tune, path, {})
-    file = read_yaml(path)
+        return TunedRates(suite, path, {})
+    content = read_yaml(path)
     try:
-        found = Tuned.model_validate(file.data)
+        found = Tuned.model_validate(content.data)
     except ValidationError as error:
         location, message = explain(error, Tuned)
-        file.fail(location, message)
-    _check_settings(file, found, tune)
-    return TunedRates(tune, path, {(c.task, c.arm): c for c in found.choices})
+        content.fail(location, message)
+    _check_settings(content, found, tune)
+    return TunedRates(suite, path, {(c.task, c.arm): c for c in found.choices})
 
 
 def _check_settings(file: YamlFile, found: Tuned, tune: Tuning) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.engine.audit import read_weights
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
-from smc_bench.errors import ModelError, StoreError
+from smc_bench.errors import DamagedError, ModelError
 
 
 class NoPruner:
@@ -86,7 +86,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 def test_damage_is_an_invalid_cell_and_names_the_file(folder: Path, name: str) -> None:
     file, damage = DAMAGE[name]
     damage(folder / file)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(DamagedError) as caught:
         load(folder)
     failure = failure_of(caught.value, 1)
     assert failure.type == "invalid"

@@ -34,6 +34,54 @@ def test_blocks_of_four_go_together() -> None:
     assert int((groups.mean(1) == 0).sum()) == len(groups) // 2
 
 
+@pytest.mark.parametrize("threshold", ["global", "per_layer", "per_row"])
+def test_a_block_is_worth_what_its_weights_are_worth_together(threshold: str) -> None:
+    # The first of a block is small where the block is large: it must not stand for all.
+    scores = {
+        n: s * torch.tensor([0.01, 3, 3, 3] * (s.shape[1] // 4)) for n, s in saliency().items()
+    }
+    masks = tighten(scores, dense(scores), 0.5, threshold, "block4")  # type: ignore[arg-type]
+    sums = {n: s.reshape(-1, 4).sum(1).reshape(len(s), -1) for n, s in scores.items()}
+    kept = {n: m.reshape(-1, 4)[:, 0].reshape(len(m), -1) for n, m in masks.items()}
+    for mask in masks.values():
+        assert set(mask.reshape(-1, 4).float().mean(1).tolist()) == {0.0, 1.0}
+    compared = {
+        "global": [
+            (
+                torch.cat([k.flatten() for k in kept.values()]),
+                torch.cat([s.flatten() for s in sums.values()]),
+            )
+        ],
+        "per_layer": [(kept[n].flatten(), sums[n].flatten()) for n in kept],
+        "per_row": [pair for n in kept for pair in zip(kept[n], sums[n], strict=True)],
+    }[threshold]
+    for stays, worth in compared:
+        assert int(stays.sum()) == len(worth) // 2
+        assert worth[stays].min() > worth[~stays].max()
+
+
+def one_shot(**changes: object) -> dict[str, object]:
+    return {
+        "sparsity_schedule": {"kind": "one_shot", "at": "0it"},
+        "lr_schedule": {"kind": "constant", "peak": 1e-4},
+        "train": {"duration": "4it"},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("structure", ["block4", "2:4"])
+def test_regrowth_would_break_a_structure(structure: str) -> None:
+    with pytest.raises(ValueError, match="regrowth exchanges single weights"):
+        Recipe.model_validate(one_shot(structure=structure, regrowth={"every": "2it"}))
+
+
+def test_a_pattern_does_not_spread_zeros_over_a_scope() -> None:
+    settings = one_shot(structure="2:4", sparsity_over="encoder_zeros")
+    Recipe.model_validate(settings)  # over the encoder alone both say the same
+    with pytest.raises(ValueError, match="use one of them"):
+        Recipe.model_validate(settings | {"scope": ["embeddings", "encoder"]})
+
+
 def test_rows_have_equal_counts_and_lose_their_least() -> None:
     scores = saliency()
     masks = tighten(scores, dense(scores), 0.25, "per_row")

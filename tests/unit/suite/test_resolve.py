@@ -146,3 +146,20 @@ def test_a_length_survives_a_cell_s_file(tmp_path: Path) -> None:
     cell = cells(plan(tmp_path, EQUAL), "control", "squad")[0]
     again = Cell.model_validate_json(cell.model_dump_json())
     assert (again, again.id) == (cell, cell.id)
+
+
+@pytest.mark.parametrize(
+    ("arm", "key", "why"),
+    [
+        ("scorer: movement, regrowth: {every: 2it}", "regrowth", "chooses the masks anew"),
+        ("scorer: soft_movement, regrowth: {every: 2it}", "regrowth", "chooses the masks anew"),
+        ("scorer: soft_movement, structure: block4", "structure", "not block4"),
+    ],
+)
+def test_what_a_learned_scorer_would_not_heed_is_refused(
+    tmp_path: Path, arm: str, key: str, why: str
+) -> None:
+    shot = "sparsity_schedule: {kind: one_shot, at: 0it}, train: {duration: 4it}"
+    with pytest.raises(SuiteError, match=why) as caught:
+        plan(tmp_path, f"arms: {{odd: {{{arm}, {shot}}}}}\n")
+    assert f"one.yaml:9: arms.odd.{key}: " in str(caught.value)
