@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.kept import keep
 from smc_bench.dispatch.launch import DONE, FAILED, INTERRUPTED, TAKEN
+from smc_bench.dispatch.niceness import share_niceness
 from smc_bench.dispatch.peer import assist
 from smc_bench.dispatch.run_context import Assignment, FolderContext
 from smc_bench.dispatch.team import Team, launched, size
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(words)
     # Before torch is loaded, which reads it. A worker of this package has nothing to lose here.
     clean(os.environ, launched=launched() > 1)
+    share_niceness()
     load_plugins(given.include)
     if given.folder is not None:
         return _attempt(given, given.folder, words)
