@@ -2,7 +2,7 @@
 # The queue of docs/study.md: run it again and it goes on. Every prefix of it is a table.
 # Small records go to results/reproduction/records as cells finish; chosen learning rates to
 # suites/tuned. Commit both. JOBS, SEEDS, RESULTS and VENV may be set; rows come from
-# SMC_BENCH_DATA_ROOT. Run it with nice, from a clone that nothing else changes.
+# SMC_BENCH_DATA_ROOT. Run it with nice -n 19, from a clone that nothing else changes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 BIN=${VENV:-.venv}/bin
