@@ -60,12 +60,13 @@ def test_the_key_of_features_tells_how_rows_were_chosen() -> None:
     context = Shared()
     materials = object.__new__(Materials)
     materials.context = context  # type: ignore[assignment]
-    materials.settings = SimpleNamespace(name="sst2")  # type: ignore[assignment]
+    materials.settings = SimpleNamespace(name="sst2", train_split="train", held_back=None)
+    materials.recipe = SimpleNamespace(train=SimpleNamespace(rows=5))  # type: ignore[assignment]
     materials.encoding = SimpleNamespace(max_length=16, stride=0)  # type: ignore[assignment]
     materials.task = SimpleNamespace(features=None)  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("smc_bench.engine.materials.task_code", lambda task: "code")
         with pytest.raises(LookupError):
-            materials._split("train", 5, train=True)
+            materials.training()
     assert context.keys[0]["choice"] == 2
     assert context.keys[0]["limit"] == 5
