@@ -30,6 +30,12 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells are planned here and by the command alike."""
+    monkeypatch.delenv("SMC_BENCH_DATA_ROOT", raising=False)
+
+
 def made(folder: Path, one: str = "good", other: str = "bad", **more: str) -> Path:
     """A suite whose cells are finished."""
     suite = suite_file(folder, seeds="1", arms=ARMS.format(one=one, other=other), **more)

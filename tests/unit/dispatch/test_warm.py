@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from smc_bench.cli.common import Session
+from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.dispatch.launch import worker_command, worker_environment
 from smc_bench.engine.recipe import Execution
 from smc_bench.store.store import Store
@@ -149,6 +150,7 @@ def test_cells_in_a_warm_process_have_the_bits_of_a_fresh_one(
     other = plain.model_copy(
         update={"seed": 9, "recipe": plain.recipe.model_copy(update={"train": half})}
     )
+    fetch_inputs(session)  # as run does: workers know a model's folder from the cache
     hashes = {}
     # The warm process had another precision, another seed and more threads before.
     for name, order in {

@@ -67,8 +67,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train_rows": -3}, "train_rows must be 1 or more"),
     ({"max_length": 4}, "max_length must be 8 or more"),
     ({"stride": 128}, "stride 128 must be less than max_length 128"),
-    ({"name": "../mine"}, "its name becomes a folder"),
-    ({"name": ""}, "its name becomes a folder"),
+    ({"name": "../mine"}, "looks like a path"),
+    ({"name": ""}, "a name needs at least one character"),
     ({"train_split": "../train"}, "can't be the name of a config or split"),
     ({"eval_splits": ("validation",)}, "eval_splits must be a tuple of EvalSplit"),
     ({"eval_splits": ()}, "one of each at least"),
@@ -201,5 +201,5 @@ def test_check_names_the_plugin_and_what_is_wrong(suite_file: Path, tmp_path: Pa
     words = ["check", str(suite_file), "--include", str(tmp_path / "plugin.py")]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 1
-    assert "plugin.py failed" in done.output
+    assert "plugin.py:5: task" in done.output
     assert "task 'mine': unknown metric 'acuracy'" in done.output
