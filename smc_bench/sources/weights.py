@@ -127,7 +127,7 @@ def resolve(ref: ModelRef, roots: Roots, lock: Lock, *, network: bool) -> Pin | 
 
     A Hub model is pinned to the commit it names, else to the lock's, else to that of the copy in
     the Hub's own cache, else, if ``network`` allows, to what its branch is at now. With ``network``
-    the choice is recorded in the lock.
+    the choice is recorded in the lock, and where a folder is in the cache.
 
     Returns:
         The pin, or None if only the Hub could tell and ``network`` is False.
@@ -140,7 +140,10 @@ def resolve(ref: ModelRef, roots: Roots, lock: Lock, *, network: bool) -> Pin | 
     if ref.kind == "wheel":
         return _wheel_pin(ref, roots)
     if ref.kind == "path":
-        return _folder_pin(ref, roots)
+        pin = _folder_pin(ref, roots)
+        if network:
+            _remember_folder(pin, roots)  # for workers, which know it by its pin alone
+        return pin
     commit = _settled(ref, lock) or _cached_commit(ref)
     if roots.offline:
         if commit and _is_complete(_snapshot(ref, commit)):

@@ -169,7 +169,7 @@ def test_a_cells_folder_is_known_to_this_machines_cache_alone(
     model: Path, roots: Roots, lock: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(roots.cache.parent)
-    pin = weights.resolve(ModelRef.parse(str(model)), roots, lock, network=True)
+    pin = weights.resolve(ModelRef.parse(str(model)), roots, lock, network=False)
     assert pin is not None
     with pytest.raises(MissingDataError, match=r"\./tiny .*is not known here.*fetch"):
         weights.reference("./tiny", pin.identity, roots)
