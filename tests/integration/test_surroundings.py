@@ -181,7 +181,7 @@ def test_no_file_that_is_passed_on_names_a_folder_of_this_machine(
     named = [(p.relative_to(results), t) for p in files for t in private if t in _content(p)]
     assert named == []
     dense_record = next(results.glob("cells/*/*-dense-*/record.json"))
-    assert json.loads(dense_record.read_text())["cell"]["model"] == tiny_model.name
+    assert json.loads(dense_record.read_text())["cell"]["model"] == f"./{tiny_model.name}"
     again = run([*SMC, "run", *where, "--no-report"], tmp_path)
     assert "3 of 3 cells done" in again.stderr
 
