@@ -35,7 +35,7 @@ from fisher_growth import BLOCK, DAMPENING, RECIPE_COUNT, few_gradients, growth,
 from fisher_support import BATCH, Gradient, as_markdown, collect, processor
 from torch import Tensor
 
-from smc_bench.engine.fisher import Algebra, Estimate, FisherSettings, Piece
+from smc_bench.engine.pruning.obert.fisher import Algebra, Estimate, FisherSettings, Piece
 
 CLOCKS = ("wall", "CPU")
 SCALED = f"seconds for {RECIPE_COUNT} gradients (scaled)"
@@ -189,7 +189,7 @@ def errors(
 
 
 def pruned(weights: dict[str, Tensor], diagonal: dict[str, Tensor]) -> Tensor:
-    """The 90 % least salient of all weights, as in :func:`smc_bench.engine.masks.lowest`."""
+    """The 90 % least salient of all weights, as ``pruning.masks.lowest`` has it."""
     eps = torch.finfo(torch.float32).eps
     parts = [w.reshape(-1).square() / (2 * diagonal[n] + eps) for n, w in weights.items()]
     saliency = torch.cat(parts)

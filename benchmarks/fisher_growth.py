@@ -11,7 +11,7 @@ import torch
 from fisher_support import Gradient, timed
 from torch import Tensor
 
-from smc_bench.engine.fisher import (
+from smc_bench.engine.pruning.obert.fisher import (
     Algebra,
     Estimate,
     FisherSettings,
@@ -19,8 +19,12 @@ from smc_bench.engine.fisher import (
     inverse_fisher,
     state_bytes,
 )
-from smc_bench.engine.fisher_algebra import invert_sum, rank_one_update, woodbury_update
-from smc_bench.engine.symmetric import Symmetric
+from smc_bench.engine.pruning.obert.fisher_algebra import (
+    invert_sum,
+    rank_one_update,
+    woodbury_update,
+)
+from smc_bench.engine.pruning.obert.symmetric import Symmetric
 
 BLOCK, RECIPE_COUNT, DAMPENING = 50, 1024, 1e-7
 

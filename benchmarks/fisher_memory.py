@@ -25,11 +25,11 @@ from fisher_support import processor
 from torch import Tensor
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from smc_bench.engine.masks import Masks, tighten
-from smc_bench.engine.obert import obert, plan_passes
-from smc_bench.engine.obert_options import ObertOptions
-from smc_bench.engine.scorers import Statistics
-from smc_bench.models.components import component_map
+from smc_bench.engine.pruning.masks import Masks, tighten
+from smc_bench.engine.pruning.obert.options import ObertOptions
+from smc_bench.engine.pruning.obert.scorer import obert, plan_passes
+from smc_bench.engine.pruning.scorers.simple import Statistics
+from smc_bench.models.architecture import component_map
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE_COUNT = 1024
@@ -45,7 +45,7 @@ class Evidence:
     def gradients(
         self, names: Sequence[str], count: int, batch: int, *, train: bool
     ) -> Iterator[dict[str, Tensor]]:
-        """As :meth:`smc_bench.engine.scorers.Evidence.gradients`."""
+        """As :meth:`smc_bench.engine.pruning.scorers.simple.Evidence.gradients`."""
         self.passes += 1
         parameters = dict(self.model.named_parameters())
         wanted = [parameters[name] for name in names]

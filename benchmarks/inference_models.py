@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from smc_bench.engine.masks import apply_masks, tighten
-from smc_bench.models.components import component_map
+from smc_bench.engine.pruning.masks import apply_masks, tighten
+from smc_bench.export.onnx import write_onnx
+from smc_bench.models.architecture import component_map
 from smc_bench.models.load import load_model
-from smc_bench.models.onnx_file import write_onnx
 from smc_bench.sources import Lock, Roots, weights
 
 # DeepSparse 1.8 reads nothing newer, and the others are as fast on it.

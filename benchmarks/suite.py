@@ -35,9 +35,9 @@ from typing import Any
 
 from fisher_support import processor
 
-from smc_bench.dispatch.capacity import default_jobs, usable_cores
-from smc_bench.dispatch.launch import worker_environment
-from smc_bench.dispatch.pins import SourcePins
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.dispatch.local.capacity import default_jobs, usable_cores
+from smc_bench.dispatch.worker.command import worker_environment
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.dispatch.run_context import Assignment
-from smc_bench.dispatch.worker import attempt_cell
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.materials import Materials
-from smc_bench.engine.objective import Objective
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.dispatch.worker.context import Assignment
+from smc_bench.dispatch.worker.main import attempt_cell
+from smc_bench.engine.inputs import Materials
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store

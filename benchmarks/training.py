@@ -24,8 +24,8 @@ from typing import Any
 
 from fisher_support import processor
 
-from smc_bench.dispatch.capacity import default_jobs, usable_cores
-from smc_bench.dispatch.launch import worker_environment
+from smc_bench.dispatch.local.capacity import default_jobs, usable_cores
+from smc_bench.dispatch.worker.command import worker_environment
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -30,11 +30,11 @@ from transformers import (
 from transformers import Trainer as TheirTrainer
 
 from smc_bench.engine.context import Progress
-from smc_bench.engine.feed import Feed
+from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
-from smc_bench.engine.sparsity_schedule import build_timeline
-from smc_bench.engine.train import Trainer
+from smc_bench.engine.trainer import Trainer
 from smc_bench.models.load import _AUTO, load_model, load_tokenizer
 from smc_bench.sources import rows, weights
 from smc_bench.sources.lock import Lock

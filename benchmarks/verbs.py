@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from smc_bench.dispatch.pins import SourcePins
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.provenance import processor
 from smc_bench.store.store import Store

@@ -2,13 +2,13 @@
 
     python benchmarks/workers.py --data-root MIRROR [--task sst2] [--rounds 3]
 
-The pool may fill two cores either way (``smc_bench/dispatch/capacity.py`` chooses). Both ways train
+The pool may fill two cores either way (``dispatch/local/capacity.py`` chooses). Both ways train
 the same steps twice, on real text, in processes of their own, in turns; what counts is the wall
 time until both are done, start-up left out. A ratio above 1 means that two at once finish sooner.
 Only on an otherwise idle machine does it mean anything.
 
 Also how long a thread should look for work before it sleeps (libgomp's spin count, in
-``smc_bench/dispatch/launch.py``): seconds a step of one cell that has both cores, and of one of two
+``dispatch/worker/command.py``): seconds a step of one cell that has both cores, and of one of two
 that both believe so.
 """
 

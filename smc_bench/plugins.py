@@ -1,9 +1,9 @@
 """Tasks and scorers of a user's own: Python files (``--include``) and installed packages.
 
 A plug-in calls :func:`smc_bench.tasks.registry.register` or
-:func:`smc_bench.engine.scorer_specs.register`. A package offers one as an entry point of the group
-``smc_bench.plugins``: a module that registers when imported, or a function without arguments that
-does.
+:func:`smc_bench.engine.pruning.scorers.registry.register`. A package offers one as an entry point
+of the group ``smc_bench.plugins``: a module that registers when imported, or a function without
+arguments that does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from smc_bench.engine.scorer_specs import SCORERS
+from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.errors import SmcBenchError, one_line
 from smc_bench.tasks.registry import IMPLEMENTATIONS
 from smc_bench.tasks.specs import SPECS

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from smc_bench.cli.output import echo
-from smc_bench.dispatch.pins import SourcePins
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.errors import SmcBenchError
 from smc_bench.names import visible
 from smc_bench.plugins import load_plugins

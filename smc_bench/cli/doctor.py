@@ -11,7 +11,7 @@ import click
 from smc_bench.cli.common import Session, json_option, print_json
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.doctor import Finding, check_files, check_gpus, check_node, check_slurm
-from smc_bench.dispatch.offline import missing
+from smc_bench.dispatch.inputs.offline import missing
 from smc_bench.sources import Roots
 from smc_bench.store.store import Store
 

@@ -33,7 +33,7 @@ def command(
     include: tuple[Path, ...],
 ) -> None:
     """Write weights, config, tokenizer and model card of a finished cell, for from_pretrained."""
-    from smc_bench.export import export_cell
+    from smc_bench.export.folder import export_cell
 
     load_plugins(include)
     store = Store(results)

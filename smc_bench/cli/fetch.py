@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
-from smc_bench.dispatch.bundle import write_bundle
-from smc_bench.dispatch.inputs import Inputs, check_inputs
+from smc_bench.dispatch.inputs.bundle import write_bundle
+from smc_bench.dispatch.inputs.checks import Inputs, check_inputs
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
 

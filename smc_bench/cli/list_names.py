@@ -8,7 +8,7 @@ import click
 
 from smc_bench.cli.common import include_option, json_option, print_json
 from smc_bench.cli.output import echo
-from smc_bench.engine.scorer_specs import SCORERS
+from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.plugins import load_plugins
 from smc_bench.suite.claims import FILE as CLAIMS
 from smc_bench.suite.load import shipped_recipes

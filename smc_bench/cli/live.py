@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from smc_bench.cli.output import echo, emit
-from smc_bench.dispatch.forecast import Forecast
-from smc_bench.dispatch.local import LocalPool
+from smc_bench.dispatch.eta.forecast import Forecast
+from smc_bench.dispatch.local.pool import LocalPool
 from smc_bench.names import visible
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell

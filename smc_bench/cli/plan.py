@@ -8,10 +8,10 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
 from smc_bench.cli.output import echo
-from smc_bench.dispatch.capacity import Machine, share, this_machine
-from smc_bench.dispatch.forecast import order_by, predictor, seconds_for
-from smc_bench.dispatch.launch import visible_gpus
-from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.dispatch.eta.forecast import order_by, predictor, seconds_for
+from smc_bench.dispatch.local.capacity import Machine, share, this_machine
+from smc_bench.dispatch.worker.command import visible_gpus
+from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours

@@ -17,9 +17,9 @@ from smc_bench.suite.expand import Plan
 from smc_bench.suite.metrics import check_metric
 
 if TYPE_CHECKING:
-    from smc_bench.report.looks import Width
+    from smc_bench.report.data.results import Results
+    from smc_bench.report.figures.looks import Width
     from smc_bench.report.outputs import Written
-    from smc_bench.report.results import Results
 
 
 def folder_of(session: Session, plan: Plan) -> Path:
@@ -42,9 +42,9 @@ def write_report(session: Session, plan: Plan) -> bool:
     Returns:
         Whether all of it was written, of files that can all be believed.
     """
-    from smc_bench.report import tables
+    from smc_bench.report.data.results import Results
     from smc_bench.report.outputs import Written
-    from smc_bench.report.results import Results
+    from smc_bench.report.tables import tables
 
     results, folder = Results.of(plan, session.store), folder_of(session, plan)
     written, shown = Written(), list[str]()
@@ -92,8 +92,8 @@ def end(written: Written, results: Results | None = None) -> None:
 
 def _verdicts(session: Session, results: Results) -> str:
     """Verdicts on the claims about this suite; empty where there are none."""
-    from smc_bench.report import verdict_text
-    from smc_bench.report.verdicts import judge
+    from smc_bench.report.claims import text as verdict_text
+    from smc_bench.report.claims.verdicts import judge
     from smc_bench.suite.claims import claims_about
 
     verdicts = judge(claims_about(session.suite), results)
@@ -110,8 +110,8 @@ def table(
     session: Session, as_json: bool, metric: str | None, recovery: bool, against: str | None
 ) -> None:
     """Print the comparison table of what is finished."""
-    from smc_bench.report import tables
-    from smc_bench.report.results import Results
+    from smc_bench.report.data.results import Results
+    from smc_bench.report.tables import tables
 
     plan = session.plan()
     if metric is not None:
@@ -128,10 +128,10 @@ def table(
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
-    from smc_bench.report import against_text
-    from smc_bench.report.against import against_reported
-    from smc_bench.report.methods import read_methods
-    from smc_bench.report.reported import read_reported, reported_folders
+    from smc_bench.report.published import text as against_text
+    from smc_bench.report.published.against import against_reported
+    from smc_bench.report.published.reported import read_reported, reported_folders
+    from smc_bench.report.tables.methods import read_methods
 
     folders = reported_folders(session.store.root)
     answers = against_reported(results, read_reported(*folders), read_methods(folders))
@@ -149,8 +149,8 @@ def _against_reported(session: Session, results: Results, *, only_answers: bool 
 )
 def plot(session: Session, columns: Width) -> None:
     """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
+    from smc_bench.report.data.results import Results
     from smc_bench.report.outputs import Written
-    from smc_bench.report.results import Results
 
     results = Results.of(session.plan(), session.store)
     if not _anything(results):
@@ -166,10 +166,10 @@ def _draw(session: Session, results: Results, written: Written, columns: Width =
     if not _anything(results):
         say("nothing to draw: no cell has a result yet")
         return
-    from smc_bench.report import plots
-    from smc_bench.report.curves import Curve, published_curves
-    from smc_bench.report.methods import read_methods
-    from smc_bench.report.reported import read_reported, reported_folders
+    from smc_bench.report.data.curves import Curve, published_curves
+    from smc_bench.report.figures import plots
+    from smc_bench.report.published.reported import read_reported, reported_folders
+    from smc_bench.report.tables.methods import read_methods
 
     curves: list[Curve] = []
 

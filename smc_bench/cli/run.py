@@ -14,13 +14,13 @@ from smc_bench.cli.live import Live
 from smc_bench.cli.output import echo
 from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
-from smc_bench.dispatch.capacity import Machine, this_machine
-from smc_bench.dispatch.forecast import Forecast, in_words, keep, order_by, spared_of
-from smc_bench.dispatch.launch import visible_gpus
-from smc_bench.dispatch.local import LocalPool, Options, Outcome
-from smc_bench.dispatch.retry import spare_memory
-from smc_bench.dispatch.timings import timings_of
-from smc_bench.dispatch.tracking import not_installed
+from smc_bench.dispatch.eta.forecast import Forecast, in_words, keep, order_by, spared_of
+from smc_bench.dispatch.eta.timings import timings_of
+from smc_bench.dispatch.local.capacity import Machine, this_machine
+from smc_bench.dispatch.local.pool import LocalPool, Options, Outcome
+from smc_bench.dispatch.local.retry import spare_memory
+from smc_bench.dispatch.worker.command import visible_gpus
+from smc_bench.dispatch.worker.tracking import not_installed
 from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.store.clean import beginnings, remove

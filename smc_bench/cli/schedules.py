@@ -12,7 +12,7 @@ from smc_bench.cli.report import end, folder_of
 @suite_command
 def command(session: Session) -> None:
     """Draw sparsity and learning rate over training of each arm."""
-    from smc_bench.report import schedules
+    from smc_bench.report.figures import schedules
     from smc_bench.report.outputs import Written
 
     plan = session.plan()

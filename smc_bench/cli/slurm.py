@@ -14,7 +14,7 @@ import click
 from smc_bench.cli.common import Command, Session, say
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import describe
-from smc_bench.dispatch.offline import missing
+from smc_bench.dispatch.inputs.offline import missing
 from smc_bench.dispatch.slurm.options import from_command_line, merged, named_cluster
 from smc_bench.dispatch.slurm.states import Observation, observe
 from smc_bench.dispatch.slurm.submit import Report, Submitter

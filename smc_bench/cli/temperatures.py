@@ -31,8 +31,8 @@ from smc_bench.tasks.specs import SPECS
 )
 def command(session: Session, temperatures: tuple[float, ...], rows: int) -> None:
     """Draw what temperature does to the teacher's distributions (no training)."""
-    from smc_bench.dispatch.teacher import teacher_logits
-    from smc_bench.report import temperatures as report
+    from smc_bench.dispatch.inputs.teacher import teacher_logits
+    from smc_bench.report.figures import temperatures as report
     from smc_bench.report.outputs import Written
     from smc_bench.suite.labels import labels
 

@@ -9,12 +9,12 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
-from smc_bench.dispatch.capacity import this_machine
-from smc_bench.dispatch.forecast import Forecast, spared_of
-from smc_bench.dispatch.launch import visible_gpus
-from smc_bench.dispatch.local import LocalPool, Options
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.dispatch.timings import timings_of
+from smc_bench.dispatch.eta.forecast import Forecast, spared_of
+from smc_bench.dispatch.eta.timings import timings_of
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.dispatch.local.capacity import this_machine
+from smc_bench.dispatch.local.pool import LocalPool, Options
+from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.suite.expand import Pins, Try, tries
 from smc_bench.suite.load import LoadedSuite

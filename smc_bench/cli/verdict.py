@@ -22,9 +22,9 @@ from smc_bench.suite.claims import claims_about, claims_beside
 )
 def command(session: Session, as_json: bool, claims: Path | None) -> None:
     """Say of each claim: supported, contradicted, can't tell, one seed only, or not run."""
-    from smc_bench.report import verdict_text
-    from smc_bench.report.results import Results
-    from smc_bench.report.verdicts import judge
+    from smc_bench.report.claims import text as verdict_text
+    from smc_bench.report.claims.verdicts import judge
+    from smc_bench.report.data.results import Results
 
     if claims is None and claims_beside(session.suite) is None:
         raise SuiteError(f"{session.suite}: there is no claims.yaml; name one with --claims")

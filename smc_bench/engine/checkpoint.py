@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from smc_bench.engine.pruner import Pruner
+from smc_bench.engine.pruning.pruner import Pruner
 from smc_bench.errors import DamagedError
 
 _TENSORS = "state.safetensors"

@@ -52,7 +52,7 @@ class MeasuredSparsity:
 
 @dataclass(frozen=True)
 class Constancy:
-    """Whether outputs depend on the input; see :mod:`smc_bench.engine.constancy`."""
+    """Whether outputs depend on the input; see :mod:`smc_bench.engine.loss.constancy`."""
 
     rows: int
     all_equal: bool

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.materials import chosen_rows
-from smc_bench.engine.predict import HeadArrays, predict
+from smc_bench.engine.inputs import chosen_rows
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.predict import HeadArrays, predict
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.tasks.base import Encoding, Row
 from smc_bench.tasks.registry import get_task

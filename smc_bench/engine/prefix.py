@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smc_bench.engine.durations import to_steps
-from smc_bench.engine.lr_schedule import cycle_starts
+from smc_bench.engine.pruning.scorers.registry import LEARNED
 from smc_bench.engine.recipe import ConstantLR, LinearLR, Recipe
-from smc_bench.engine.scorer_specs import LEARNED
-from smc_bench.engine.sparsity_schedule import Timeline
+from smc_bench.engine.schedules.durations import to_steps
+from smc_bench.engine.schedules.learning_rate import cycle_starts
+from smc_bench.engine.schedules.sparsity import Timeline
 
 PREFIX = "prefix"
 """The kind of artefact that such a beginning is."""

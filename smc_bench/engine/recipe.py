@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from smc_bench.engine.durations import ClockTime, Duration, split_duration
-from smc_bench.engine.pruning_schedules import (
+from smc_bench.engine.pruning.structures import checked, pattern_sparsity
+from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
+from smc_bench.engine.schedules.settings import (
     EqualSteps,
     RoundsSchedule,
     ScaledSchedule,
@@ -20,7 +21,6 @@ from smc_bench.engine.pruning_schedules import (
 )
 from smc_bench.engine.strict import Strict as Strict
 from smc_bench.engine.strict import one_or_many
-from smc_bench.engine.structure import checked, pattern_sparsity
 
 Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.components import ARCHITECTURES, component_map
+from smc_bench.models.architecture import ARCHITECTURES, component_map
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]

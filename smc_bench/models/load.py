@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.components import ARCHITECTURES
+from smc_bench.models.architecture import ARCHITECTURES
 from smc_bench.models.files import check_folder, has_tokenizer
 from smc_bench.models.loading import check_finite, judge
 from smc_bench.tasks.base import Head

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
-from smc_bench.models.components import body_prefixes
+from smc_bench.models.architecture import body_prefixes
 from smc_bench.models.files import StoredTensor, stored_tensors, weight_files
 
 # Names of before, which transformers translates.

@@ -25,7 +25,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from smc_bench.models.components import ARCHITECTURES
+from smc_bench.models.architecture import ARCHITECTURES
 
 ATTENTION = "smc_bench_packed"
 """Name of the attention function; on padded batches it is transformers' ``sdpa``."""

@@ -104,7 +104,7 @@ class OutputCheck(_Stored):
         all_equal: Whether the output is constant. Classification and regression: every row has the
             same logits. Multiple choice: in no row does one choice differ from another. Spans: at
             each position all windows that reach it have the same logits. Equal is what differs by
-            no more than float32 rounding, see :mod:`smc_bench.engine.constancy`. Of a single row
+            no more than float32 rounding, see ``engine/loss/constancy.py``. Of a single row
             it says nothing: that is always equal to itself (but for multiple choice).
         one_class: Whether arg max gives one and the same class for all rows; None where there are
             no classes (regression, spans).

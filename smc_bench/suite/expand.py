@@ -8,8 +8,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.scorer_specs import SCORERS
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite

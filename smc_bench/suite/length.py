@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 
-from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
+from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS

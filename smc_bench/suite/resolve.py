@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.no_steps import NoStepsError, check_lengths
+from smc_bench.engine.pruning.scorers.registry import LEARNED, SCORERS, checked_options
+from smc_bench.engine.pruning.structures import UNSTRUCTURED
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.scorer_specs import LEARNED, SCORERS, checked_options
-from smc_bench.engine.sparsity_schedule import build_timeline
-from smc_bench.engine.structure import UNSTRUCTURED
+from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
+from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged

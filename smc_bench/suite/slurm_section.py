@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from smc_bench.engine.durations import ClockTime
 from smc_bench.engine.recipe import Strict
+from smc_bench.engine.schedules.durations import ClockTime
 
 _MEMORY = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*(MB|GB|TB)\s*")
 _MEGABYTES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.sparsity_schedule import build_timeline
+from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.suite.load import load_suite
 
 SUITE = """

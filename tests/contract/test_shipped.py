@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.engine.pruning.scorers.simple import load_scorer
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.engine.scorers import load_scorer
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.tasks.registry import all_names, get_task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, float64
 
-from smc_bench.engine.symmetric import Symmetric
+from smc_bench.engine.pruning.obert.symmetric import Symmetric
 
 
 def symmetric(matrices: Tensor) -> Symmetric:

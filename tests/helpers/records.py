@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.report.results import Results
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.report.data.results import Results
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell

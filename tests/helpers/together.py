@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from smc_bench.engine.predict import predict
-from smc_bench.engine.processes import ALONE, Processes, join
+from smc_bench.engine.loss.distributed import ALONE, Processes, join
+from smc_bench.engine.loss.predict import predict
 from smc_bench.errors import AuditError, Interrupted, PeerLostError
 from tests.helpers.engine import (
     MemoryContext,

@@ -20,7 +20,7 @@ from smc_bench.cli.common import Session
 from smc_bench.sources import Roots
 from smc_bench.store.store import CellFolder, Store
 
-WORKER = ("-m", "smc_bench.dispatch.worker")
+WORKER = ("-m", "smc_bench.dispatch.worker.main")
 ACCELERATE = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1")
 LONG = ("train.duration=600it", "execution.checkpoint_every=0.2s")
 

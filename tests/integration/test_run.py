@@ -235,7 +235,7 @@ def test_corrupt_wheel_is_refused(suite_file: Path, mirror: Path, tmp_path: Path
 
 
 PLUGIN = """
-from smc_bench.engine.scorer_specs import ScorerSpec, register
+from smc_bench.engine.pruning.scorers.registry import ScorerSpec, register
 
 def inverse(weights, statistics):
     return {name: -weight.detach().abs() for name, weight in weights.items()}

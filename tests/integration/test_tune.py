@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smc_bench.engine.materials import chosen_rows, held_back_rows
+from smc_bench.engine.inputs import chosen_rows, held_back_rows
 from smc_bench.engine.recipe import Recipe
 from smc_bench.suite.tuning import best, fingerprint, with_peak
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.dispatch.capacity import budget, this_machine
-from smc_bench.dispatch.launch import PACKAGE_PARENT, worker_command, worker_environment
+from smc_bench.dispatch.local.capacity import budget, this_machine
+from smc_bench.dispatch.worker.command import PACKAGE_PARENT, worker_command, worker_environment
 from smc_bench.engine.surroundings import accelerator
 from smc_bench.environment import (
     SET,
@@ -129,7 +129,7 @@ def test_a_worker_finds_this_package_and_nothing_in_the_current_folder(tmp_path:
     (tmp_path / "smc_bench" / "__init__.py").write_text("raise SystemExit('here')")
     (tmp_path / "random.py").write_text("raise SystemExit('here')")
     command = worker_command(None, "results", "cache", None, "{}")
-    assert command[:4] == [sys.executable, "-P", "-m", "smc_bench.dispatch.worker"]
+    assert command[:4] == [sys.executable, "-P", "-m", "smc_bench.dispatch.worker.main"]
     code = "import sys, random, smc_bench, json; print(json.dumps([smc_bench.__file__, sys.path]))"
     done = subprocess.run(
         [*command[:2], "-c", code],

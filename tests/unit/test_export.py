@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from smc_bench.cli.main import cli
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.engine.masks import apply_masks, tighten
-from smc_bench.models.components import component_map
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.engine.pruning.masks import apply_masks, tighten
+from smc_bench.models.architecture import component_map
 from smc_bench.models.load import load_model, load_tokenizer
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import CellFolder, Store
@@ -164,7 +164,7 @@ def test_the_card_says_what_a_reader_must_know(
 
 
 def test_a_hub_pin_becomes_the_revision_and_splits_are_told_apart(tmp_path: Path) -> None:
-    from smc_bench.report.model_card import model_card
+    from smc_bench.export.model_card import model_card
     from smc_bench.store.record import Record
 
     suite = made_up_suite(tmp_path, tasks="mnli", model="google-bert/bert-base-uncased@main")

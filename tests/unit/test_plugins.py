@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smc_bench import plugins
-from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.engine.scorers import load_scorer
+from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.engine.pruning.scorers.simple import load_scorer
 from smc_bench.errors import SmcBenchError
 from smc_bench.tasks import registry
 from smc_bench.tasks.specs import SPECS
@@ -33,7 +33,7 @@ register(replace(SPECS["sst2"], name="own_task"), Own)
 
 
 SCORER = """
-from smc_bench.engine.scorer_specs import ScorerSpec, register
+from smc_bench.engine.pruning.scorers.registry import ScorerSpec, register
 
 def inverse(weights, statistics):
     return {name: -weight.abs() for name, weight in weights.items()}

@@ -16,8 +16,8 @@ from types import FrameType
 from submitit.core.utils import DelayedSubmission
 
 from smc_bench.dispatch.failures import failure_of_end
-from smc_bench.dispatch.launch import INTERRUPTED, TAKEN, worker_command, worker_environment
 from smc_bench.dispatch.slurm.lease import release_if_over
+from smc_bench.dispatch.worker.command import INTERRUPTED, TAKEN, worker_command, worker_environment
 from smc_bench.errors import SlurmError
 from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure

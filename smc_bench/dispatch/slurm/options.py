@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.durations import to_seconds
+from smc_bench.engine.schedules.durations import to_seconds
 from smc_bench.errors import SuiteError
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.explain import explain

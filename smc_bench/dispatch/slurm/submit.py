@@ -16,14 +16,14 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError
 
-from smc_bench.dispatch.launch import PACKAGE_PARENT
-from smc_bench.dispatch.retry import spare_memory
+from smc_bench.dispatch.local.retry import spare_memory
 from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.dispatch.slurm.job import RunCells
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
 from smc_bench.dispatch.slurm.plan import Batch, batches, choose, cut
 from smc_bench.dispatch.slurm.states import Observation, observe
+from smc_bench.dispatch.worker.command import PACKAGE_PARENT
 from smc_bench.engine.recipe import Execution
 from smc_bench.environment import python_path
 from smc_bench.errors import SlurmError

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smc_bench.cli import live
-from smc_bench.dispatch.forecast import Forecast
+from smc_bench.dispatch.eta.forecast import Forecast
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from smc_bench.cli import run
 from smc_bench.cli.main import cli
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.report import tables
-from smc_bench.report.results import Results
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.report.data.results import Results
+from smc_bench.report.tables import tables
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import expand

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.dispatch.run_context import Assignment
+from smc_bench.dispatch.worker.context import Assignment
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import StoreError
 from smc_bench.sources import Roots

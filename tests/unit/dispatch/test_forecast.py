@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from smc_bench.dispatch import forecast
-from smc_bench.dispatch.capacity import Machine, default_jobs
-from smc_bench.dispatch.forecast import Forecast, in_words
-from smc_bench.dispatch.timings import timings_of
+from smc_bench.dispatch.eta import forecast
+from smc_bench.dispatch.eta.forecast import Forecast, in_words
+from smc_bench.dispatch.eta.timings import timings_of
+from smc_bench.dispatch.local.capacity import Machine, default_jobs
 from smc_bench.store.provenance import processor
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell

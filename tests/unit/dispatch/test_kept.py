@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smc_bench.dispatch.kept import keep
+from smc_bench.dispatch.worker.execution import keep
 from smc_bench.engine.recipe import Execution
 from smc_bench.store.files import read_json
 from smc_bench.store.store import CellFolder

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from smc_bench.dispatch.launch import worker_environment
+from smc_bench.dispatch.worker.command import worker_environment
 
 # Ten times 64 MB: 16384 pages of 4 KB each time they are asked for anew.
 _TEN_BLOCKS = """

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from smc_bench.dispatch import local
-from smc_bench.dispatch.local import LocalPool, Options
+from smc_bench.dispatch.local import pool as local
+from smc_bench.dispatch.local.pool import LocalPool, Options
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Roots
 from smc_bench.store.store import CellFolder, Store

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smc_bench.dispatch import precision
+from smc_bench.dispatch.inputs import precision
 from smc_bench.errors import StoreError
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite

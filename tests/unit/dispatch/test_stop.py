@@ -13,9 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from smc_bench.dispatch import local, stop
-from smc_bench.dispatch.local import LocalPool, Options, Outcome
-from smc_bench.dispatch.worker_process import WorkerProcess
+from smc_bench.dispatch.local import pool as local
+from smc_bench.dispatch.local import stop
+from smc_bench.dispatch.local.pool import LocalPool, Options, Outcome
+from smc_bench.dispatch.local.worker_process import WorkerProcess
 from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Roots
 from smc_bench.store.store import CellFolder, Store

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from smc_bench.cli.main import cli
-from smc_bench.dispatch.pins import SourcePins
-from smc_bench.dispatch.teacher import teacher_logits
+from smc_bench.dispatch.inputs.pins import SourcePins
+from smc_bench.dispatch.inputs.teacher import teacher_logits
 from smc_bench.engine.outputs import outputs_of, trained_rows
 from smc_bench.engine.seeding import generator
 from smc_bench.errors import DamagedError, MissingDataError

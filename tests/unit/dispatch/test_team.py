@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from smc_bench.dispatch import team
-from smc_bench.dispatch.team import Team, launched, size
+from smc_bench.dispatch.worker import launcher as team
+from smc_bench.dispatch.worker.launcher import Team, launched, size
 from smc_bench.store.files import write_json
 from smc_bench.store.store import CellFolder
 

@@ -13,7 +13,7 @@ import accelerate
 import accelerate.tracking
 import pytest
 
-from smc_bench.dispatch.tracking import Trackers, flat, not_installed
+from smc_bench.dispatch.worker.tracking import Trackers, flat, not_installed
 from smc_bench.store.files import read_json
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE

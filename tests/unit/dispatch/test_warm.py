@@ -15,7 +15,7 @@ import pytest
 
 from smc_bench.cli.common import Session
 from smc_bench.cli.fetch import fetch_inputs
-from smc_bench.dispatch.launch import worker_command, worker_environment
+from smc_bench.dispatch.worker.command import worker_command, worker_environment
 from smc_bench.engine.recipe import Execution
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
@@ -25,7 +25,7 @@ from smc_bench.suite.expand import Plan
 SCRIPT = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from smc_bench.dispatch import warm
+from smc_bench.dispatch.worker import serve as warm
 from smc_bench.store.store import Store
 
 warm.MOST_CELLS = 4
@@ -172,7 +172,7 @@ def test_cells_in_a_warm_process_have_the_bits_of_a_fresh_one(
 def test_memory_is_given_back() -> None:
     code = """
 import os, psutil
-from smc_bench.dispatch.warm import give_back_memory
+from smc_bench.dispatch.worker.serve import give_back_memory
 before = give_back_memory()
 class Ring: pass
 rings = []

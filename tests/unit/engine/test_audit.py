@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from smc_bench.engine.audit import audit
+from smc_bench.engine.pruning.audit import audit
 from smc_bench.engine.recipe import Recipe
 from smc_bench.errors import AuditError
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, trainer

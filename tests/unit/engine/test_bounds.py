@@ -5,10 +5,10 @@ from typing import Any, Literal
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from smc_bench.engine.durations import ClockTime, Duration, split_duration, to_seconds
-from smc_bench.engine.pruning_schedules import RampSchedule
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.sparsity_schedule import MAX_EVENTS, build_timeline
+from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration, to_seconds
+from smc_bench.engine.schedules.settings import RampSchedule
+from smc_bench.engine.schedules.sparsity import MAX_EVENTS, build_timeline
 from smc_bench.engine.strict import Strict
 from smc_bench.errors import SuiteError, one_line
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from smc_bench.dispatch.failures import failure_of
-from smc_bench.engine.audit import read_weights
 from smc_bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from smc_bench.engine.pruning.audit import read_weights
 from smc_bench.errors import DamagedError, ModelError
 
 

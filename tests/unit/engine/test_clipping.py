@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from smc_bench.engine.pruner import Pruner
+from smc_bench.engine.pruning.pruner import Pruner
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, trainer
 
 CLIP, RATE, STEPS, SPARSITY, EPSILON = 0.05, 1e-2, 5, 0.6, 1e-2

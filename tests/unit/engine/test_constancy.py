@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMultipleChoice, BertForQuestionAnswering
 
-from smc_bench.engine.constancy import ROUNDING, constancy, evenly
-from smc_bench.engine.feed import Feed, Padding
-from smc_bench.engine.predict import predict
+from smc_bench.engine.loss.constancy import ROUNDING, constancy, evenly
+from smc_bench.engine.loss.model_inputs import Feed, Padding
+from smc_bench.engine.loss.predict import predict
 from tests.helpers.engine import tiny_classifier, tiny_features
 
 SIZES: dict[str, Any] = {

@@ -12,11 +12,11 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.objective import Objective
-from smc_bench.engine.predict import predict
-from smc_bench.engine.probe import Probe
-from smc_bench.models.components import component_map
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.objective import Objective
+from smc_bench.engine.loss.predict import predict
+from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.models.architecture import component_map
 from smc_bench.tasks.base import Feature, Head
 
 HEADS: dict[Head, Any] = {

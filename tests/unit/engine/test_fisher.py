@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.engine import parts
-from smc_bench.engine.fisher import (
+from smc_bench.engine.pruning.obert import slices as parts
+from smc_bench.engine.pruning.obert.fisher import (
     CHUNKS,
     TOLERANCE,
     Algebra,

@@ -19,12 +19,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from smc_bench.engine import objective
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.predict import predict
+from smc_bench.engine.loss import objective
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.predict import predict
 from smc_bench.engine.recipe import Execution, Recipe
-from smc_bench.engine.sparsity_schedule import build_timeline
-from smc_bench.engine.train import Trainer
+from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.engine.trainer import Trainer
 from smc_bench.tasks.base import Encoding
 from smc_bench.tasks.registry import get_task
 from tests.helpers.engine import MemoryContext

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smc_bench.engine.layers import EVENTS, LayerHistory, kept_steps
+from smc_bench.engine.pruning.layers import EVENTS, LayerHistory, kept_steps
 from tests.helpers.engine import recipe, trained
 
 RAMP = recipe(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.loss_scaling import LossScaling
-from smc_bench.engine.sparsity_schedule import build_timeline
-from smc_bench.engine.train import Trainer
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.scaling import LossScaling
+from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.engine.trainer import Trainer
 from smc_bench.errors import DivergedError
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, tiny_features, tiny_feed
 from tests.unit.engine.test_methods import METHODS

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, rel_entr
 
-from smc_bench.engine.losses import HeadOutput, distillation_loss, task_loss, total_loss
+from smc_bench.engine.loss.losses import HeadOutput, distillation_loss, task_loss, total_loss
 from smc_bench.engine.recipe import Distillation
 
 

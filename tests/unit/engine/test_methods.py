@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from smc_bench.engine.lr_schedule import learning_rate
-from smc_bench.engine.masks import tighten
+from smc_bench.engine.pruning.masks import tighten
+from smc_bench.engine.pruning.methods.rigl import RegrowthPlan, regrow
+from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe, Regrowth
-from smc_bench.engine.regrowth import RegrowthPlan, regrow
-from smc_bench.engine.scorer_specs import SCORERS, checked_options
-from smc_bench.engine.sparsity_schedule import build_timeline
+from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.engine.schedules.sparsity import build_timeline
 from tests.helpers.engine import recipe, tiny_classifier, trained
 
 MOVEMENT: dict[str, Any] = {

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from smc_bench.cli.main import cli
-from smc_bench.engine.no_steps import NoStepsError
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.sparsity_schedule import build_timeline
+from smc_bench.engine.schedules.no_steps import NoStepsError
+from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.suite.load import load_suite
 
 RAMP = {"kind": "ramp", "start": "1it", "end": "4it", "every": "1it"}

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from smc_bench.engine.fisher import Estimate, InverseFisher, state_bytes
-from smc_bench.engine.masks import Masks, tighten
-from smc_bench.engine.obert import obert, plan_passes
-from smc_bench.engine.obert_options import FLOAT32_EPS, ObertOptions
-from smc_bench.engine.scorers import Scored, Statistics
+from smc_bench.engine.pruning.masks import Masks, tighten
+from smc_bench.engine.pruning.obert.fisher import Estimate, InverseFisher, state_bytes
+from smc_bench.engine.pruning.obert.options import FLOAT32_EPS, ObertOptions
+from smc_bench.engine.pruning.obert.scorer import obert, plan_passes
+from smc_bench.engine.pruning.scorers.simple import Scored, Statistics
 from smc_bench.errors import SuiteError
 
 COUNT, BATCH = 24, 4

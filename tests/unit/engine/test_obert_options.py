@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from smc_bench.engine.obert_options import FLOAT32_EPS, ObertOptions, to_bytes
+from smc_bench.engine.pruning.obert.options import FLOAT32_EPS, ObertOptions, to_bytes
 
 
 def test_options() -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.engine.obs import saliency_of, solve_small
+from smc_bench.engine.pruning.obert.obs import saliency_of, solve_small
 from tests.helpers.matrices import symmetric
 
 

@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from smc_bench.engine.feed import Feed
-from smc_bench.engine.predict import predict
-from smc_bench.engine.probe import Probe
+from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.predict import predict
+from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.scorers.registry import LEARNED, SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.scorer_specs import LEARNED, SCORERS, checked_options
-from smc_bench.engine.sparsity_schedule import build_timeline
-from smc_bench.engine.train import Trainer
+from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.engine.trainer import Trainer
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, tiny_features
 
 HALF = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

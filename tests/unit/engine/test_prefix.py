@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from smc_bench.engine.api import _CellRun
-from smc_bench.engine.lr_schedule import learning_rate
+from smc_bench.engine.loss.distributed import ALONE
 from smc_bench.engine.prefix import prefix_content, prefix_steps
-from smc_bench.engine.processes import ALONE
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.sparsity_schedule import Timeline, build_timeline
+from smc_bench.engine.run import _CellRun
+from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.errors import Interrupted
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, trainer
 

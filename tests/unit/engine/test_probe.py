@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smc_bench.engine.probe import Probe
-from smc_bench.engine.scorers import Statistics, snip, wanda
+from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.scorers.simple import Statistics, snip, wanda
 from tests.helpers.engine import tiny_classifier, tiny_features, tiny_objective
 
 LAYER = "bert.encoder.layer.1.intermediate.dense.weight"

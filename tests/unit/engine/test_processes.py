@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from smc_bench.engine.processes import ALONE, Processes
+from smc_bench.engine.loss.distributed import ALONE, Processes
 from tests.helpers.engine import MemoryContext
 from tests.helpers.together import RUNS, begun, start, state
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smc_bench.engine.materials import Materials, chosen_rows
+from smc_bench.engine.inputs import Materials, chosen_rows
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_the_key_of_features_tells_how_rows_were_chosen() -> None:
     materials.encoding = SimpleNamespace(max_length=16, stride=0)  # type: ignore[assignment]
     materials.task = SimpleNamespace(features=None)  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("smc_bench.engine.materials.task_code", lambda task: "code")
+        patch.setattr("smc_bench.engine.inputs.task_code", lambda task: "code")
         with pytest.raises(LookupError):
             materials.training()
     assert context.keys[0]["choice"] == 2

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.recipe import Recipe, RewindLR, Training
-from smc_bench.engine.sparsity_schedule import build_timeline, rounds_to, scaled_levels
+from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.engine.schedules.sparsity import build_timeline, rounds_to, scaled_levels
 
 
 def recipe(**changes: object) -> Recipe:

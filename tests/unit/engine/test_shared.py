@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smc_bench.engine.shared import (
+from smc_bench.engine.cache import (
     SavedOutputs,
     read_features,
     task_code,

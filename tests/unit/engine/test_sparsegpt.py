@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from smc_bench.engine.sparsegpt import inverse_factor, swept
+from smc_bench.engine.pruning.scorers.sparsegpt import inverse_factor, swept
 
 
 def moment(size: int, seed: int = 0) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_factor_is_that_of_the_inverse() -> None:
 
 
 def test_sweep_equals_surgery_by_explicit_inverses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smc_bench.engine.sparsegpt._COLUMNS", 5)
+    monkeypatch.setattr("smc_bench.engine.pruning.scorers.sparsegpt._COLUMNS", 5)
     h, weight = moment(12), torch.randn(5, 12)
     mask = torch.rand(5, 12) > 0.5
     found = swept(weight, mask, inverse_factor(h))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smc_bench.engine.masks import tighten
+from smc_bench.engine.pruning.masks import tighten
+from smc_bench.engine.pruning.structures import checked, kept_of
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.structure import checked, kept_of
 
 
 def saliency() -> dict[str, torch.Tensor]:

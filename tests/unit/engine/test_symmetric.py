@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.engine import parts
-from smc_bench.engine.symmetric import Symmetric
+from smc_bench.engine.pruning.obert import slices as parts
+from smc_bench.engine.pruning.obert.symmetric import Symmetric
 from tests.helpers.matrices import symmetric
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from smc_bench.engine.scorer_specs import SCORERS
-from smc_bench.report import against_text
-from smc_bench.report.against import Answer, Measured, against_reported, outcome
-from smc_bench.report.curves import Curve, published_curves
-from smc_bench.report.methods import Method, read_methods
-from smc_bench.report.reported import Number, read_reported, reported_folders
+from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.report.data.curves import Curve, published_curves
+from smc_bench.report.published import text as against_text
+from smc_bench.report.published.against import Answer, Measured, against_reported, outcome
+from smc_bench.report.published.reported import Number, read_reported, reported_folders
+from smc_bench.report.tables.methods import Method, read_methods
 from smc_bench.suite.expand import Entry, Plan
 from tests.helpers.records import results_of, suite_file
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smc_bench.report.correlation import (
+from smc_bench.report.statistics.correlation import (
     RESAMPLES,
     Correlation,
     correlations,
@@ -16,7 +16,7 @@ from smc_bench.report.correlation import (
     resampled,
     resamples,
 )
-from smc_bench.report.stats import over_seeds_and_examples
+from smc_bench.report.statistics.stats import over_seeds_and_examples
 
 KNOWN = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
 

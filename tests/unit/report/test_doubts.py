@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from smc_bench.report import tables
-from smc_bench.report.results import Results
+from smc_bench.report.data.results import Results
+from smc_bench.report.tables import tables
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan
 from tests.helpers.records import finished, skilled, suite_file

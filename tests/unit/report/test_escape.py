@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from smc_bench.names import label_problem
-from smc_bench.report import escape, looks
+from smc_bench.report import escape
+from smc_bench.report.figures import looks
 
 NAMES = [
     "T = 5.5", "50 %", r"$\alpha$", "a^b", "ünïcode", "GMP (ours)", "x^2", "+ embeddings",

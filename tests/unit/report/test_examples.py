@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from smc_bench.report import tables
-from smc_bench.report.compare import Place
-from smc_bench.report.examples import contributions
-from smc_bench.report.results import Results
-from smc_bench.report.stats import over_seeds_and_examples
+from smc_bench.report.data.results import Results
+from smc_bench.report.statistics.compare import Place
+from smc_bench.report.statistics.examples import contributions
+from smc_bench.report.statistics.stats import over_seeds_and_examples
+from smc_bench.report.tables import tables
 from smc_bench.store.store import Store
 from tests.helpers.records import finished, suite_file, write_cell
 

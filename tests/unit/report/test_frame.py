@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_bench.dispatch.pins import SourcePins
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.errors import SuiteError
-from smc_bench.report import footnotes, tables
-from smc_bench.report.compare import Place
-from smc_bench.report.frame import frame
-from smc_bench.report.results import Results
-from smc_bench.report.schedules import curves
+from smc_bench.report.data.frame import frame
+from smc_bench.report.data.results import Results
+from smc_bench.report.figures.schedules import curves
+from smc_bench.report.statistics.compare import Place
+from smc_bench.report.tables import footnotes, tables
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import identity_content

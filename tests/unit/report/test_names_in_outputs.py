@@ -10,9 +10,13 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from smc_bench.report import against_text, escape, plots, schedules, tables, verdict_text
-from smc_bench.report.results import Results
-from smc_bench.report.verdicts import judge
+from smc_bench.report import escape
+from smc_bench.report.claims import text as verdict_text
+from smc_bench.report.claims.verdicts import judge
+from smc_bench.report.data.results import Results
+from smc_bench.report.figures import plots, schedules
+from smc_bench.report.published import text as against_text
+from smc_bench.report.tables import tables
 from smc_bench.suite.claims import load_claims
 from tests.helpers.records import results_of, skilled, suite_file
 

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_rgb
 
-from smc_bench.report import looks, plots
-from smc_bench.report.curves import Curve
-from smc_bench.report.results import Results
+from smc_bench.report.data.curves import Curve
+from smc_bench.report.data.results import Results
+from smc_bench.report.figures import looks, plots
 from smc_bench.suite.expand import Entry
 from tests.helpers.records import results_of, skilled, suite_file
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from smc_bench.errors import CorruptDataError
-from smc_bench.report.published_names import METRICS, TASKS
-from smc_bench.report.reported import read_reported, reported_folders
+from smc_bench.report.published.names import METRICS, TASKS
+from smc_bench.report.published.reported import read_reported, reported_folders
 from smc_bench.tasks.specs import SPECS
 
 SHIPPED = read_reported(*reported_folders())

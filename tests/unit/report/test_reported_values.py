@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.report.reported import Number, read_reported, reported_folders
+from smc_bench.report.published.reported import Number, read_reported, reported_folders
 
 NUMBERS = read_reported(*reported_folders()).numbers
 

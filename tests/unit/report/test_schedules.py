@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.report.schedules import curves, draw
+from smc_bench.report.figures.schedules import curves, draw
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import load_suite
 from tests.contract.test_shipped import NoPins

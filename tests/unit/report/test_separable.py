@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from smc_bench.errors import StoreError
-from smc_bench.report.compare import Place, Scores
-from smc_bench.report.examples import Examples, Parts
-from smc_bench.report.separable import Separation
+from smc_bench.report.statistics.compare import Place, Scores
+from smc_bench.report.statistics.examples import Examples, Parts
+from smc_bench.report.statistics.significance import Separation
 
 PLACE = Place("sst2", "", 0.8)
 

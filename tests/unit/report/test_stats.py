@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from smc_bench.report.stats import (
+from smc_bench.report.statistics.stats import (
     Estimate,
     between,
     between_with_examples,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smc_bench.report import footnotes, tables
-from smc_bench.report.compare import Place
-from smc_bench.report.results import Results
+from smc_bench.report.data.results import Results
+from smc_bench.report.statistics.compare import Place
+from smc_bench.report.tables import footnotes, tables
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Entry
 from tests.helpers.records import finished, results_of, skilled, suite_file, write_cell

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import entropy as reference_entropy
 
-from smc_bench.report.temperatures import Softened, entropy, soften
+from smc_bench.report.figures.temperatures import Softened, entropy, soften
 
 TEMPERATURES = [1.0, 2.0, 5.5]
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from smc_bench.cli.main import cli
-from smc_bench.report import verdict_text
-from smc_bench.report.results import Results
-from smc_bench.report.verdicts import Verdict, judge
+from smc_bench.report.claims import text as verdict_text
+from smc_bench.report.claims.verdicts import Verdict, judge
+from smc_bench.report.data.results import Results
 from smc_bench.store.store import Store
 from smc_bench.suite.claims import Claim
 from tests.helpers.records import finished, results_of, skilled, suite_file, write_cell

@@ -6,8 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from smc_bench.dispatch.capacity import Machine
-from smc_bench.dispatch.simulate import makespan
+from smc_bench.dispatch.eta.simulate import makespan
+from smc_bench.dispatch.local.capacity import Machine
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.length import is_dense, running_order, steps_of, timeline_of
 from tests.unit.suite.test_identity import BASE, with_value

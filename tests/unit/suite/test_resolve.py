@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.engine.lr_schedule import learning_rate
 from smc_bench.engine.recipe import EqualSteps, Recipe
+from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan, expand

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from smc_bench.errors import SuiteError
-from smc_bench.report.footnotes import footnotes
+from smc_bench.report.tables.footnotes import footnotes
 from smc_bench.suite.expand import Try, expand, tries
 from smc_bench.suite.load import load_suite
 from smc_bench.suite.overrides import Overrides

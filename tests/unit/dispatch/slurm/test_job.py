@@ -247,7 +247,7 @@ def test_the_worker_names_its_job_in_the_lease(
 
 
 def test_workers_run_offline_with_the_jobs_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    from smc_bench.dispatch.launch import worker_environment
+    from smc_bench.dispatch.worker.command import worker_environment
 
     environment = worker_environment(3)
     code = "import os, smc_bench; print(os.environ['OMP_NUM_THREADS'])"

@@ -1,0 +1,1 @@
+"""How long runs take: predicted from finished cells, renewed while they run."""

@@ -1,0 +1,1 @@
+"""Cells on this machine: a bounded pool of worker processes, its capacity, its way to stop."""

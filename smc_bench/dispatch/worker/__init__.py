@@ -1,0 +1,1 @@
+"""A worker process: command line, context over a cell's folder, ranks, trackers."""

@@ -1,0 +1,1 @@
+"""From features to a loss: batches, model inputs, objective, distillation, several processes."""

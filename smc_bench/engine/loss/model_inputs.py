@@ -1,0 +1,120 @@
+"""Features into a model and its heads out: packed (no padding) where it can, else padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from smc_bench.engine.loss.losses import HeadOutput
+from smc_bench.models.packing import Layout, enable_packing, first_position
+from smc_bench.tasks.base import Feature, Head
+from smc_bench.tasks.collate import collate, lay_out
+
+Padding = Literal["none", "dynamic"]
+
+_PADDED = ("input_ids", "attention_mask", "token_type_ids")
+# These have one token type (or none): a tokenizer's second type would be out of range.
+_ONE_TYPE = frozenset({"distilbert", "mpnet", "roberta", "camembert", "xlm-roberta"})
+_TARGETS = ("labels", "start_positions", "end_positions")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch on the model's device.
+
+    Attributes:
+        inputs: Arguments of the model's forward.
+        targets: Labels (n,), or start and end positions, or nothing.
+        rows: Features in it, n.
+        real: True at real tokens, (sequences, longest).
+    """
+
+    inputs: dict[str, Any]
+    targets: list[Tensor]
+    rows: int
+    real: Tensor
+
+
+class Feed:
+    """Turns features into batches for one model, and the model's output into heads."""
+
+    def __init__(
+        self,
+        model: Any,
+        head: Head,
+        pad_token_id: int,
+        autocast: Callable[[], Any] = nullcontext,
+        padding: Padding = "dynamic",
+    ) -> None:
+        """Bind a model, unwrapped.
+
+        Args:
+            model: Its device and configuration decide the inputs.
+            head: Kind of head.
+            pad_token_id: Fills shorter sequences of a padded batch.
+            autocast: Context of training's forward passes (accelerate's); nothing else knows of a
+                precision, and the model itself is left as it is.
+            padding: ``none`` packs batches, where the architecture can; see :attr:`padding`.
+        """
+        self.model, self.head = model, head
+        self.pad_token_id, self.autocast = pad_token_id, autocast
+        packs = padding == "none" and enable_packing(model, spans=head == "question_answering")
+        self.padding: Padding = "none" if packs else "dynamic"
+
+    def batch(self, features: Sequence[Feature]) -> Batch:
+        """A batch of these features."""
+        made = self._packed(features) if self.padding == "none" else self._padded(features)
+        if self.model.config.model_type in _ONE_TYPE:
+            made.inputs.pop("token_type_ids", None)
+        return made
+
+    def _padded(self, features: Sequence[Feature]) -> Batch:
+        device = self.model.device
+        tensors = collate(features, pad_token_id=self.pad_token_id, head=self.head)
+        inputs = {key: tensors[key].to(device) for key in _PADDED if key in tensors}
+        mask = inputs["attention_mask"].bool()
+        return Batch(
+            inputs, _targets(tensors, device), len(features), mask.view(-1, mask.shape[-1])
+        )
+
+    def _packed(self, features: Sequence[Feature]) -> Batch:
+        device = self.model.device
+        tensors, lengths = lay_out(features, head=self.head)
+        layout = Layout.of(lengths, device)
+        first = first_position(self.model)
+        positions = torch.cat([torch.arange(first, first + length) for length in lengths])
+        inputs: dict[str, Any] = {key: tensors[key].to(device) for key in _PADDED if key in tensors}
+        if self.head == "multiple_choice":  # whose heads take (questions, choices, tokens)
+            inputs["input_ids"] = inputs["input_ids"][None]
+        inputs |= {"position_ids": positions[None].to(device), "layout": layout}
+        return Batch(inputs, _targets(tensors, device), len(features), layout.real)
+
+    def heads(self, batch: Batch, *, autocast: bool = True) -> list[HeadOutput]:
+        """What the model says of a batch, as float32.
+
+        Args:
+            batch: From :meth:`batch`.
+            autocast: Whether the precision of training applies; otherwise all is computed in
+                float32, also inside somebody else's autocast.
+
+        Returns:
+            One head, or start and end over the real positions of each window.
+        """
+        plain = torch.autocast(self.model.device.type, enabled=False)
+        with self.autocast() if autocast else plain:
+            outputs = self.model(**batch.inputs)
+        if self.head == "question_answering":
+            return [
+                HeadOutput(outputs.start_logits.float(), batch.real),
+                HeadOutput(outputs.end_logits.float(), batch.real),
+            ]
+        return [HeadOutput(outputs.logits.float().view(batch.rows, -1))]
+
+
+def _targets(tensors: dict[str, Tensor], device: torch.device) -> list[Tensor]:
+    return [tensors[key].to(device) for key in _TARGETS if key in tensors]

@@ -1,0 +1,1 @@
+"""Pruning methods that act while training: movement pruning and RigL."""

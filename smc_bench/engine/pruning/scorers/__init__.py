@@ -1,0 +1,1 @@
+"""Saliency of weights: the registry, the simple scorers, SparseGPT."""

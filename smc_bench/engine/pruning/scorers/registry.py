@@ -1,0 +1,172 @@
+"""Scorers by name, without torch: version, options, source, and where the code is.
+
+A scorer is a function (weights, statistics) -> saliency; see docs/add-a-scorer.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from smc_bench.engine.pruning.obert.options import ObertOptions
+from smc_bench.engine.recipe import Strict
+from smc_bench.errors import SuiteError
+
+LEARNED = frozenset({"movement", "soft_movement"})
+"""Scorers whose scores are learned from the first step of training on."""
+
+
+class NoOptions(Strict):
+    """For scorers that have nothing to set."""
+
+
+class SnipOptions(Strict):
+    """One mini-batch of the training batch's size, as the paper and SMC-Bench take it."""
+
+    batches: int = Field(1, ge=1)
+    batch: int | None = Field(None, ge=1)
+
+
+class CalibrationOptions(Strict):
+    """Rows that activations are taken on: 128, as arXiv 2306.11695 and 2301.00774 do."""
+
+    batches: int = Field(8, ge=1)
+    batch: int = Field(16, ge=1)
+
+
+class MovementOptions(Strict):
+    """Learned scores.
+
+    ``score_lr`` 1e-2 is that of the authors' commands; they renew the masks at every step
+    (``reselect`` 1).
+    """
+
+    score_lr: float = Field(1e-2, gt=0.0)
+    reselect: int = Field(1, ge=1)
+
+
+class SoftMovementOptions(MovementOptions):
+    """Learned scores with a threshold and a penalty; both values of the authors' SQuAD command."""
+
+    threshold: float = Field(0.1, gt=0.0, lt=0.5)
+    penalty: float = Field(400.0, ge=0.0)
+
+
+@dataclass(frozen=True)
+class ScorerSpec:
+    """A scorer as suites know it.
+
+    Attributes:
+        name: Exact name in a recipe.
+        free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
+        version: Raised whenever the same input would give other saliencies; part of identity.
+        function: ``module:name`` of the implementation, imported when a cell first needs it.
+        source: Paper or code that defines it.
+        options: Strict model of ``scorer_options``.
+    """
+
+    name: str
+    version: int
+    function: str
+    source: str
+    options: type[Strict] = NoOptions
+    free: bool = False
+
+
+SCORERS: dict[str, ScorerSpec] = {}
+
+
+def register(spec: ScorerSpec) -> ScorerSpec:
+    """Add a scorer under its exact name.
+
+    Raises:
+        SuiteError: If another scorer has that name.
+    """
+    if SCORERS.get(spec.name, spec) != spec:
+        raise SuiteError(f"two scorers are called {spec.name!r}: rename one of them")
+    SCORERS[spec.name] = spec
+    return spec
+
+
+def checked_options(spec: ScorerSpec, options: dict[str, Any]) -> dict[str, Any]:
+    """Options with defaults filled in, so that identity does not depend on writing them out.
+
+    Raises:
+        ValidationError: If an option is unknown or out of range.
+    """
+    return spec.options.model_validate(options).model_dump(mode="json")
+
+
+register(
+    ScorerSpec(
+        name="magnitude",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.simple:magnitude",
+        source="|w|; arXiv 1506.02626",
+    )
+)
+register(
+    ScorerSpec(
+        name="random",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.simple:random",
+        source="uniform noise; the control of SMC-Bench, arXiv 2303.02141",
+    )
+)
+register(
+    ScorerSpec(
+        name="snip",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.simple:snip",
+        source="|w g| on one mini-batch; arXiv 1810.02340",
+        options=SnipOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="wanda",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.simple:wanda",
+        source="|w| times the input's norm; arXiv 2306.11695 (use threshold: per_row)",
+        options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="movement",
+        version=1,
+        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        source="scores learned by straight-through gradients; arXiv 2005.07683",
+        options=MovementOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="sparsegpt",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.sparsegpt:sparsegpt",
+        source="layer-wise OBS on inputs' second moments, swept column by column; arXiv 2301.00774",
+        options=CalibrationOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="obert",
+        version=1,
+        function="smc_bench.engine.pruning.obert.scorer:obert",
+        source="w^2 / 2[F^-1]_ii with a block-diagonal empirical Fisher; arXiv 2203.07259",
+        options=ObertOptions,
+    )
+)
+register(
+    ScorerSpec(
+        name="soft_movement",
+        version=1,
+        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        source="movement with a threshold and a penalty on the scores; arXiv 2005.07683",
+        options=SoftMovementOptions,
+        free=True,
+    )
+)

@@ -1,0 +1,220 @@
+"""The one way into the engine: a cell and a context in, an outcome out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from smc_bench.engine.context import CellOutcome, Constancy, RunContext, SplitScores
+from smc_bench.engine.inputs import CellLike, Materials
+from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
+from smc_bench.engine.loss.distributed import ALONE, Processes
+from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
+from smc_bench.engine.pruning.audit import audit, left_by_tensor, read_weights
+from smc_bench.engine.pruning.layers import FILE as LAYERS
+from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
+from smc_bench.engine.seeding import use_deterministic_kernels
+from smc_bench.engine.trainer import Trainer
+
+WEIGHTS = "weights"
+HELD_BACK = "held_back"
+"""What rows of the training split that were held back are called in an outcome."""
+_WEIGHTS_FILE = "model.safetensors"
+
+
+def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) -> CellOutcome:
+    """Train, prune, evaluate and audit one cell; resumes from the newest checkpoint.
+
+    Args:
+        cell: What to do.
+        context: Inputs, checkpoints, artefacts, progress.
+        processes: Those that train it together; this is the main one, the others
+            :func:`assist_cell`. They leave when training is over.
+
+    Raises:
+        Interrupted: The context asked to stop; a later call goes on from there.
+        DivergedError: Loss, saliency or weights are not finite.
+        AuditError: The saved weights are not as sparse as the schedule promised.
+        MissingDataError: Rows, weights or the teacher are not there.
+        PeerLostError: Another process is gone; a later call goes on from the newest checkpoint.
+    """
+    return _CellRun(cell, context, processes).run()
+
+
+def assist_cell(cell: CellLike, context: RunContext, processes: Processes) -> None:
+    """Train a cell together with the main process, which has the outcome.
+
+    The context is asked for inputs and whether to stop, never to keep anything.
+
+    Raises:
+        SmcBenchError: As :func:`run_cell` does.
+    """
+    _CellRun(cell, context, processes).train()
+
+
+@dataclass(frozen=True)
+class _Trained:
+    trainer: Trainer
+    timeline: Timeline
+    rows: int
+    seconds: float
+
+
+class _CellRun:
+    """The state of one call of :func:`run_cell`."""
+
+    def __init__(self, cell: CellLike, context: RunContext, processes: Processes) -> None:
+        use_deterministic_kernels()
+        self.cell, self.context, self.recipe = cell, context, cell.recipe
+        self.processes = processes
+        with processes.main_first():
+            self.materials = Materials(cell, context)
+        self.task = self.materials.task
+
+    def run(self) -> CellOutcome:
+        return self._finish(self.train())
+
+    def train(self) -> _Trained:
+        materials = self.materials
+        # What the main process has fetched, tokenised and kept, the others find.
+        with self.processes.main_first():
+            rows, features = materials.training()
+            teacher = materials.teacher_outputs(features)
+        timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
+        trainer = Trainer(
+            materials.feed(materials.model()),
+            features,
+            self.recipe,
+            timeline,
+            seed=self.cell.seed,
+            accelerator=materials.accelerator,
+            context=self.context,
+            teacher_outputs=teacher,
+            stop_after=self.cell.limit,
+            processes=self.processes,
+        )
+        started = time.monotonic()
+        waited = self._share_prefix(trainer, timeline)
+        trainer.run()
+        seconds = time.monotonic() - started - waited
+        self.processes.leave()
+        return _Trained(trainer, timeline, len(rows), seconds)
+
+    def _share_prefix(self, trainer: Trainer, timeline: Timeline) -> float:
+        """Come to the first pruning event by what another cell has trained, or train it for all.
+
+        Returns:
+            Seconds that were no training: waiting, reading, writing.
+        """
+        steps = prefix_steps(self.recipe, timeline, self.cell.limit)
+        alone = self.processes.count == 1
+        if not (alone and self.context.shares_prefix() and trainer.step < steps):
+            return 0.0
+        key = self.materials.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
+        # What was begun under other conditions (versions, micro-batch, processor) is this cell's.
+        if not trainer.begins_as(json.dumps(key, sort_keys=True)):
+            return 0.0
+        started, trained = time.monotonic(), 0.0
+
+        def make(folder: Path) -> None:
+            nonlocal trained
+            began = time.monotonic()
+            trainer.reach(steps)
+            trained += time.monotonic() - began
+            trainer.write(folder)
+
+        try:
+            folder = self.context.shared(PREFIX, self.cell.task.train_split, key, make)
+        except (OSError, SafetensorError) as error:
+            if trainer.step < steps:
+                raise
+            # Such as a full disk: what is not kept for others is still there for this cell.
+            print(f"the steps before the first event are not shared: {error}", file=sys.stderr)
+        if trainer.step < steps:
+            trainer.take(folder)
+        return time.monotonic() - started - trained
+
+    def _finish(self, trained: _Trained) -> CellOutcome:
+        trainer, timeline = trained.trainer, trained.timeline
+        folder = self._save(trainer.raw)
+        weights = read_weights(folder / _WEIGHTS_FILE)
+        reached = trainer.events[-1]["target"] if trainer.events else 0.0
+        promised = reached if self.cell.limit else timeline.final_sparsity
+        pruner = trainer.pruner
+        natural = pruner.natural_zeros(trainer.optimizer)
+        measured = audit(weights, pruner.masks, pruner.parts, self.recipe, promised, natural)
+        feed = trainer.objective.feed
+        metrics: dict[str, float] = {}
+        trivial: dict[str, float] = {}
+        rows = {self.cell.task.train_split: trained.rows}
+        splits: dict[str, SplitScores] = {}
+        checks = {self.cell.task.train_split: self._check_training(trainer)}
+        for split in self.cell.task.eval_splits:
+            eval_rows, features = self.materials.evaluation(split)
+            outputs = self.materials.predict(feed, features, "evaluate")
+            scores = self.task.score(eval_rows, features, outputs)
+            named = HELD_BACK if self.cell.task.held_back else split
+            checks[named] = constancy(outputs, self.task.head)
+            suffix = self._suffix(split)
+            metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
+            constant = self.task.trivial(eval_rows)
+            trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
+            rows[named] = len(eval_rows)
+            splits[named] = SplitScores(
+                list(scores.predictions), list(scores.correct), list(scores.gold)
+            )
+        trainer.layers.write(self.context.artifact(LAYERS))
+        hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+        return CellOutcome(
+            metrics=metrics,
+            trivial=trivial,
+            sparsity=measured,
+            events=trainer.events,
+            total_steps=trainer.total,
+            prefix_steps=trainer.spared,
+            train_features=len(trainer.features),
+            rows=rows,
+            outputs=checks,
+            weights_left=left_by_tensor(weights, trainer.pruner.parts),
+            weights_sha256=hashes.pop(_WEIGHTS_FILE),
+            files_sha256=hashes,
+            train_seconds=trained.seconds,
+            device=str(self.materials.accelerator.device),
+            threads=torch.get_num_threads(),
+            padding=feed.padding,
+            splits=splits,
+        )
+
+    def _check_training(self, trainer: Trainer) -> Constancy:
+        """Whether the trained model tells some of its training sequences apart."""
+        some = [trainer.features[i] for i in evenly(len(trainer.features), TRAINING_ROWS)]
+        outputs = self.materials.predict(trainer.objective.feed, some, "evaluate")
+        return constancy(outputs, self.task.head)
+
+    def _save(self, model: Any) -> Path:
+        folder = self.context.artifact(WEIGHTS)
+        model.save_pretrained(folder, max_shard_size="1000GB")
+        self.materials.tokenizer.save_pretrained(folder)
+        return folder
+
+    def _suffix(self, split: str) -> str:
+        known = {s.name: s.suffix for s in self.task.spec.eval_splits}
+        if split in known:
+            return known[split]
+        return "" if len(self.cell.task.eval_splits) == 1 else f"_{split}"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

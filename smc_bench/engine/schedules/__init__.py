@@ -1,0 +1,1 @@
+"""Durations, and schedules of sparsity and learning rate over them. No torch."""

@@ -1,0 +1,100 @@
+"""Lengths that come to no optimizer step at all, where training or a schedule is meant. No torch.
+
+Zero is right where it says "at once" (``start: 0it``, ``at: 0it``) or "none" (``warmup: 0it``), and
+for a finished model that is pruned and not trained after it: ``duration: 0it`` with
+``sparsity_schedule.kind: one_shot`` and ``train.start_from: teacher``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from smc_bench.engine.recipe import Recipe, RewindLR
+from smc_bench.engine.schedules.durations import split_duration, to_steps
+from smc_bench.engine.schedules.settings import (
+    OneShotSchedule,
+    RampSchedule,
+    RoundsSchedule,
+    ScaledSchedule,
+)
+
+Key = tuple[str, ...]
+
+
+class NoStepsError(ValueError):
+    """A length of a recipe is no optimizer step; ``key`` says which."""
+
+    def __init__(self, key: Key, message: str) -> None:
+        """Name the key, and what to do."""
+        super().__init__(f"{'.'.join(key)}: {message}")
+        self.key, self.message = key, message
+
+
+def check_lengths(recipe: Recipe, train_rows: int, total: int | None = None) -> None:
+    """Refuse a recipe of which a length comes to no step.
+
+    Args:
+        recipe: A resolved recipe.
+        train_rows: Training sequences of one epoch.
+        total: Steps of the whole training; without it shares of training are not looked at.
+
+    Raises:
+        NoStepsError: Naming the key.
+    """
+    for key, text, batch in _lengths(recipe):
+        if total is None and split_duration(text)[1] == "%":
+            continue
+        epoch = steps_an_epoch(train_rows, batch)
+        if to_steps(text, epoch, total) == 0 and not (
+            key == _DURATION and _untrained(recipe, text)
+        ):
+            hint = _UNTRAINED if key == _DURATION else ""
+            raise NoStepsError(
+                key, f"{text} is no step of training (an epoch has {epoch}): give 1it or more{hint}"
+            )
+
+
+def steps_an_epoch(train_rows: int, batch: int) -> int:
+    """Optimizer steps of an epoch; the last short batch counts."""
+    return max(1, math.ceil(train_rows / batch))
+
+
+_DURATION = ("train", "duration")
+_UNTRAINED = (
+    "; 0it is for a finished model that is pruned and not trained any more: sparsity_schedule.kind:"
+    " one_shot with train.start_from: teacher, without regrowth"
+)
+
+
+def _untrained(recipe: Recipe, text: str) -> bool:
+    """Whether no step is what is meant; a length that is rounded to none is not."""
+    return (
+        split_duration(text)[0] == 0.0
+        and isinstance(recipe.sparsity_schedule, OneShotSchedule)
+        and recipe.train.start_from == "teacher"
+        and recipe.regrowth is None
+    )
+
+
+def _lengths(recipe: Recipe) -> Iterator[tuple[Key, str, int]]:
+    """Durations that must be a step at least: key, text and the batch that makes up its epochs."""
+    schedule, length, batch = recipe.sparsity_schedule, recipe.length, recipe.train.batch
+    if isinstance(length.length, str):
+        yield _DURATION, length.length, length.batch
+    for key, found, its in ((_SCHEDULE, schedule, batch), (_DURATION, length.length, length.batch)):
+        if isinstance(found, RampSchedule):
+            yield (*key, "every"), found.every, its
+        elif isinstance(found, ScaledSchedule):
+            yield (*key, "cycle"), found.cycle, its
+        elif isinstance(found, RoundsSchedule):
+            yield (*key, "round"), found.round, its
+    rates, regrowth = recipe.lr_schedule, recipe.regrowth
+    if isinstance(rates, RewindLR) and rates.period is not None and schedule is not None:
+        yield ("lr_schedule", "period"), rates.period, batch
+    if regrowth is not None and schedule is not None:
+        yield ("regrowth", "every"), regrowth.every, batch
+        yield ("regrowth", "until"), regrowth.until, batch
+
+
+_SCHEDULE = ("sparsity_schedule",)

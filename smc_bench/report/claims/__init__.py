@@ -1,0 +1,1 @@
+"""Claims judged by what is finished."""

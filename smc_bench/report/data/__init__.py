@@ -1,0 +1,1 @@
+"""Records as one tidy frame, and published curves beside it."""

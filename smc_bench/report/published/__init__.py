@@ -1,0 +1,1 @@
+"""Published numbers, and how measured ones compare with them."""

@@ -1,0 +1,239 @@
+"""What each evaluation example adds to a cell's score: the material of paired comparisons.
+
+A score that is a mean over examples (accuracy, SQuAD's F1) is the mean of their own scores. F1 of a
+class and Matthews' correlation are smooth functions of four counts; there an example's part is the
+score plus its influence on it (the infinitesimal jackknife: Efron, The Jackknife, the Bootstrap and
+Other Resampling Plans, chapter 6), so that differences of means are again what counts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from smc_bench.errors import DamagedError
+from smc_bench.report.statistics.correlation import Correlation, correlations, gold_of, resampled
+from smc_bench.report.statistics.stats import Floats
+from smc_bench.store.files import content_sha256
+from smc_bench.store.store import Store
+from smc_bench.suite.cell import Cell
+from smc_bench.suite.expand import Plan
+from smc_bench.tasks.specs import SPECS, TaskSpec
+
+Kind = Literal["mean", "exact", "f1", "matthews_correlation", "pearson", "spearman"]
+
+_UNREADABLE = (OSError, EOFError, zlib.error, RecursionError)
+
+# A record keeps all digits of a score; anything further than rounding is another file.
+_TOLERANCE = 1e-6
+
+Rows = Mapping[str, Any]
+"""What a cell says of one split, row by row: ``predictions``, ``correct`` and perhaps ``gold``."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A score in parts.
+
+    Attributes:
+        values: In points; their mean is the score, and the spread of that mean its error.
+        examples: Evaluation examples that they stand for.
+        source: Which rows they are of, and how parts were made: only equal sources can be paired.
+    """
+
+    values: Floats
+    examples: int
+    source: tuple[str, ...] = ()
+
+
+class Examples:
+    """Per-example parts of the scores of a plan's finished cells, read when asked for.
+
+    Attributes:
+        problems: Files that can't be read: what they would say counts as not known.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """Nothing is read yet."""
+        self._cells, self._store = plan.cells, store
+        self.problems: list[str] = []
+        self._read: dict[tuple[str, str], Parts | None] = {}
+
+    def parts(self, cell_id: str, metric: str, score: float) -> Parts | None:
+        """Parts of a cell's score.
+
+        None where they are not known: no file, one that can't be read (see :attr:`problems`), or a
+        metric that says nothing by example.
+
+        Raises:
+            DamagedError: If the file can be read, and another score follows from it.
+        """
+        key = (cell_id, metric)
+        if key not in self._read:
+            self._read[key] = self._parts(self._cells[cell_id], metric, score)
+        return self._read[key]
+
+    def only_answer(self, cell_id: str, metric: str) -> Any:
+        """The one answer that a cell gives to every example of a metric's split, else None."""
+        cell = self._cells[cell_id]
+        split = split_of(cell, metric)
+        rows = None if split is None else self._rows(cell, split)
+        said = list(rows["predictions"]) if rows else []
+        return said[0] if said and all(answer == said[0] for answer in said) else None
+
+    def _rows(self, cell: Cell, split: str) -> Rows | None:
+        folder = self._store.folder(cell.folder)
+        path = folder.path / "predictions.json.gz"
+        record = folder.record()
+        written = record.predictions_sha256 if record else ""
+        if not path.exists():
+            if written:
+                self.problems.append(f"{path}: is gone, though record.json was written with it")
+            return None
+        try:
+            splits = json.loads(gzip.decompress(path.read_bytes()))
+            if written and content_sha256(splits) != written:
+                raise ValueError("it was changed after the cell finished")
+            rows: Rows = splits[split]
+            if len(rows["predictions"]) != len(rows["correct"]):
+                raise ValueError("unequally many predictions and scores")
+        except (*_UNREADABLE, ValueError, LookupError, TypeError) as error:
+            self.problems.append(f"{path}: not the results of {split} by example: {error}")
+            return None
+        return rows
+
+    def _parts(self, cell: Cell, metric: str, score: float) -> Parts | None:
+        found = source_of(cell, metric)
+        rows = None if found is None else self._rows(cell, found[0])
+        if found is None or rows is None:
+            return None
+        split, kind = found
+        path = self._store.folder(cell.folder).path / "predictions.json.gz"
+        try:
+            if kind == "pearson" or kind == "spearman":
+                values = _resampled(kind, rows, score)
+            else:
+                values = contributions(kind, rows["predictions"], rows["correct"])
+            if values is not None and values.ndim != 1:
+                raise ValueError("more than one score an example")
+        except (ValueError, TypeError, LookupError) as error:
+            self.problems.append(f"{path}: not the results of {split} by example: {error}")
+            return None
+        follows = values is not None and len(values) and abs(values.mean() - score) <= _TOLERANCE
+        if values is None or (kind == "exact" and not follows):
+            return None
+        if not follows:
+            raise DamagedError(
+                f"{path}: does not belong to record.json: another {metric} follows; the cell is "
+                "left out (run it again with --force)"
+            )
+        # A limit takes the same rows for every cell, so equally many are the same ones.
+        examples = len(rows["correct"])
+        source = (split, cell.data_pins.get(split, ""), kind, str(examples))
+        return Parts(values, examples, source)
+
+
+def metric_name(cell: Cell, split: str, name: str) -> str:
+    """What a record calls a metric of a split: with the split's suffix where it has one."""
+    suffixes = {known.name: known.suffix for known in SPECS[cell.task.name].eval_splits}
+    return name + suffixes.get(split, "" if len(cell.task.eval_splits) == 1 else f"_{split}")
+
+
+def split_of(cell: Cell, metric: str) -> str | None:
+    """The split that a metric of a record is of."""
+    for split in cell.task.eval_splits:
+        if metric in (metric_name(cell, split, name) for name in SPECS[cell.task.name].metrics):
+            return split
+    return None
+
+
+def source_of(cell: Cell, metric: str) -> tuple[str, Kind] | None:
+    """Split and kind of a metric that says something by example."""
+    spec, split = SPECS[cell.task.name], split_of(cell, metric)
+    if split is None:
+        return None
+    name = next(name for name in spec.metrics if metric_name(cell, split, name) == metric)
+    kind = _kind(spec, name)
+    return None if kind is None else (split, kind)
+
+
+def _kind(spec: TaskSpec, name: str) -> Kind | None:
+    if name == "accuracy" or (spec.family == "span" and name == "f1"):
+        return "mean"
+    if spec.family == "span" and name == "exact_match":
+        return "exact"
+    two_classes = spec.family == "classification" and spec.labels == 2
+    if two_classes and name in ("f1", "matthews_correlation"):
+        return cast("Kind", name)
+    if spec.family == "regression" and name in ("pearson", "spearman"):
+        return cast("Kind", name)
+    return None
+
+
+def _resampled(kind: Correlation, rows: Rows, score: float) -> Floats | None:
+    """Resamples of a correlation; None where the references are not known."""
+    said = np.asarray(rows["predictions"], dtype=np.float64)
+    errors = np.asarray(rows["correct"], dtype=np.float64)
+    gold = np.asarray(rows.get("gold") or gold_of(said, errors), dtype=np.float64)
+    same = len(gold) == len(said) and np.allclose((said - gold) ** 2, errors, atol=1e-6)
+    if not same:
+        raise ValueError("squared errors are not those of predictions and references")
+    follows = 100.0 * float(correlations(kind, said, gold, np.ones((1, len(said))))[0])
+    known = bool(rows.get("gold")) or abs(follows - score) <= _TOLERANCE
+    return resampled(kind, said, gold, follows) if known else None
+
+
+def contributions(kind: Kind, predictions: list[int], correct: list[float]) -> Floats:
+    """Parts of a score in points, shape (examples,), with the score as their mean.
+
+    Args:
+        kind: The score (no correlation but Matthews').
+        predictions: Class 0 or 1 of each example (not used for ``mean`` and ``exact``).
+        correct: Score of each example, 0..1. ``exact`` counts those that are 1: SQuAD's exact
+            match, where no answer has all words of a reference but in another order.
+    """
+    right: Floats = np.asarray(correct, dtype=np.float64)
+    if kind == "mean":
+        return 100.0 * right
+    if kind == "exact":
+        return np.where(right == 1.0, 100.0, 0.0)
+    said = np.asarray(predictions, dtype=np.int64)
+    gold = np.where(right == 1.0, said, 1 - said)
+    cell = 2 * gold + said  # 0 true negative, 1 false positive, 2 false negative, 3 true positive
+    counts = np.bincount(cell, minlength=4).astype(np.float64)
+    score, slopes = _f1(counts) if kind == "f1" else _matthews(counts)
+    return 100.0 * (score + len(cell) * slopes[cell])
+
+
+def _f1(counts: Floats) -> tuple[float, Floats]:
+    """F1 of class 1 and its slope in each count; the slopes sum to 0 over the examples."""
+    _, fp, fn, tp = counts
+    total = 2.0 * tp + fp + fn
+    if not total:
+        return 0.0, np.zeros(4)
+    wrong = -2.0 * tp / total**2
+    return 2.0 * tp / total, np.array([0.0, wrong, wrong, 2.0 * (fp + fn) / total**2])
+
+
+def _matthews(counts: Floats) -> tuple[float, Floats]:
+    """Matthews' correlation and its slope in each count; 0 where one side is constant."""
+    tn, fp, fn, tp = counts
+    said, gold, not_said, not_gold = tp + fp, tp + fn, tn + fn, tn + fp
+    root = np.sqrt(said * gold * not_said * not_gold)
+    if not root:
+        return 0.0, np.zeros(4)
+    score = float((tp * tn - fp * fn) / root)
+    slopes = np.array([tp, -fn, -fp, tn]) / root
+    sides = [
+        1.0 / not_said + 1.0 / not_gold,
+        1.0 / said + 1.0 / not_gold,
+        1.0 / gold + 1.0 / not_said,
+        1.0 / said + 1.0 / gold,
+    ]
+    return score, slopes - 0.5 * score * np.array(sides)

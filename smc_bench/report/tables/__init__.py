@@ -1,0 +1,1 @@
+"""Tables and what a reader must know beside them."""
