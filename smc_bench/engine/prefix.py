@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smc_bench.engine.pruning.scorers.registry import LEARNED
+from smc_bench.engine.pruning.methods.registry import method_of
 from smc_bench.engine.recipe import ConstantLR, LinearLR, Recipe
 from smc_bench.engine.schedules.durations import to_steps
 from smc_bench.engine.schedules.learning_rate import cycle_starts
@@ -27,7 +27,7 @@ def prefix_steps(recipe: Recipe, timeline: Timeline, limit: int | None = None) -
         timeline: Its timeline.
         limit: Steps after which training is cut short.
     """
-    if not timeline.events or recipe.scorer in LEARNED or recipe.regrowth is not None:
+    if not timeline.events or not method_of(recipe).shares_prefix:
         return 0
     first = timeline.events[0].step
     return first if first < min(timeline.total_steps, limit or timeline.total_steps) else 0

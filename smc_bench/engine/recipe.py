@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from smc_bench.engine.pruning.structures import checked, pattern_sparsity
 from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
@@ -150,8 +157,9 @@ class Regrowth(Strict):
 class Recipe(Strict):
     """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense.
 
-    ``recomputations`` splits each pruning event into so many equal parts, each scored anew
-    (sparseml ``num_recomputations``).
+    ``recomputations`` splits each pruning event into so many equal slices, each scored anew
+    (sparseml ``num_recomputations``). ``method`` names a registered pruning method that no other
+    key asks for; without one it is not written out, so that identities are as they were before.
     """
 
     scope: Annotated[tuple[Component, ...], one_or_many] = ("encoder",)
@@ -162,6 +170,8 @@ class Recipe(Strict):
     structure: Annotated[str, AfterValidator(checked)] = "unstructured"
     recomputations: int = Field(1, ge=1, le=1000)
     regrowth: Regrowth | None = None
+    method: str | None = None
+    method_options: dict[str, Any] = Field(default_factory=dict)
     sparsity_schedule: SparsitySchedule | None = None
     lr_schedule: LRSchedule
     distillation: Distillation | None = None
@@ -174,6 +184,20 @@ class Recipe(Strict):
         if not value or len(set(value)) != len(value):
             raise ValueError(f"name each of {', '.join(COMPONENTS)} at most once, and at least one")
         return tuple(part for part in COMPONENTS if part in value)
+
+    @model_serializer(mode="wrap")
+    def _without_no_method(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        if self.method is None:
+            content.pop("method", None)
+            content.pop("method_options", None)
+        return content
+
+    @model_validator(mode="after")
+    def _method_has_options(self) -> Recipe:
+        if self.method is None and self.method_options:
+            raise ValueError("method_options need a method")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -222,6 +246,8 @@ class Recipe(Strict):
                 "threshold",
                 "structure",
                 "recomputations",
+                "method",
+                "method_options",
             )
             defaults = {
                 name: type(self).model_fields[name].get_default(call_default_factory=True)

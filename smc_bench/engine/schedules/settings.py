@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -20,7 +20,13 @@ Absolute = Annotated[Duration, AfterValidator(_absolute)]
 """A duration that the length of training follows from, so not a share of it."""
 
 
-class RampSchedule(Strict):
+class SparsitySettings(Strict):
+    """Base of all sparsity schedules; ``method`` is the pruning method that one of them needs."""
+
+    method: ClassVar[str | None] = None
+
+
+class RampSchedule(SparsitySettings):
     """Gradual pruning over a fixed window: an event each ``every`` steps from ``start`` to ``end``.
 
     ``shape`` cubic is s = sf + (s0 - sf)(1 - x)^3 (arXiv 1710.01878, eq. 1), linear the same with
@@ -41,7 +47,7 @@ class RampSchedule(Strict):
     align: Literal["start", "zero"] = "start"
 
 
-class ScaledSchedule(Strict):
+class ScaledSchedule(SparsitySettings):
     """Length scaled to the target: one large first step, then as many events as the target needs.
 
     The paper gives no formula (arXiv 2312.13547 section 3.3 states the principle); this one is
@@ -59,14 +65,14 @@ class ScaledSchedule(Strict):
     paced_from: float | None = Field(None, ge=0.0, lt=1.0)
 
 
-class OneShotSchedule(Strict):
+class OneShotSchedule(SparsitySettings):
     """All weights at once, at one point of training."""
 
     kind: Literal["one_shot"] = "one_shot"
     at: Duration = "0it"
 
 
-class RoundsSchedule(Strict):
+class RoundsSchedule(SparsitySettings):
     """Iterative pruning: train a round, prune, go back to the start, again (arXiv 1803.03635).
 
     Each pruning removes the share ``removes`` of the weights that are left (the last one less, or a
@@ -78,6 +84,7 @@ class RoundsSchedule(Strict):
     optimizer's moments) as they are: learning-rate rewinding (arXiv 2003.02389).
     """
 
+    method: ClassVar[str | None] = "lottery"
     kind: Literal["rounds"] = "rounds"
     removes: float = Field(0.2, ge=1e-3, lt=1.0)
     round: Absolute

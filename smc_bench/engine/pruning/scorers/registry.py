@@ -6,16 +6,13 @@ A scorer is a function (weights, statistics) -> saliency; see docs/add-a-scorer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import Field
 
 from smc_bench.engine.pruning.obert.options import ObertOptions
 from smc_bench.engine.recipe import Strict
 from smc_bench.errors import SuiteError
-
-LEARNED = frozenset({"movement", "soft_movement"})
-"""Scorers whose scores are learned from the first step of training on."""
 
 
 class NoOptions(Strict):
@@ -61,6 +58,7 @@ class ScorerSpec:
     Attributes:
         name: Exact name in a recipe.
         free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
+        method: The pruning method that learns these scores while training, if there is one.
         version: Raised whenever the same input would give other saliencies; part of identity.
         function: ``module:name`` of the implementation, imported when a cell first needs it.
         source: Paper or code that defines it.
@@ -73,6 +71,7 @@ class ScorerSpec:
     source: str
     options: type[Strict] = NoOptions
     free: bool = False
+    method: str | None = None
 
 
 SCORERS: dict[str, ScorerSpec] = {}
@@ -90,7 +89,15 @@ def register(spec: ScorerSpec) -> ScorerSpec:
     return spec
 
 
-def checked_options(spec: ScorerSpec, options: dict[str, Any]) -> dict[str, Any]:
+class HasOptions(Protocol):
+    """A spec of something that a recipe gives options to."""
+
+    @property
+    def options(self) -> type[Strict]:
+        """Strict model of the options."""
+
+
+def checked_options(spec: HasOptions, options: dict[str, Any]) -> dict[str, Any]:
     """Options with defaults filled in, so that identity does not depend on writing them out.
 
     Raises:
@@ -137,9 +144,10 @@ register(
     ScorerSpec(
         name="movement",
         version=1,
-        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        function="smc_bench.engine.pruning.methods.movement:Movement",
         source="scores learned by straight-through gradients; arXiv 2005.07683",
         options=MovementOptions,
+        method="movement",
     )
 )
 register(
@@ -164,9 +172,10 @@ register(
     ScorerSpec(
         name="soft_movement",
         version=1,
-        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        function="smc_bench.engine.pruning.methods.movement:SoftMovement",
         source="movement with a threshold and a penalty on the scores; arXiv 2005.07683",
         options=SoftMovementOptions,
         free=True,
+        method="soft_movement",
     )
 )
