@@ -20,12 +20,11 @@ from pydantic import (
 
 from smc_bench.engine.pruning.structures import checked, pattern_sparsity
 from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
-from smc_bench.engine.schedules.settings import (
-    EqualSteps,
-    RoundsSchedule,
-    ScaledSchedule,
-    SparsitySchedule,
-)
+from smc_bench.engine.schedules.kinds import AnyRateSchedule, AnySparsitySchedule
+from smc_bench.engine.schedules.rates import ConstantLR as ConstantLR
+from smc_bench.engine.schedules.rates import LinearLR as LinearLR
+from smc_bench.engine.schedules.rates import RewindLR as RewindLR
+from smc_bench.engine.schedules.settings import EqualSteps
 from smc_bench.engine.strict import Strict as Strict
 from smc_bench.engine.strict import one_or_many
 
@@ -33,49 +32,6 @@ Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Threshold = Literal["global", "per_layer", "per_row"]
 HeadStart = Literal["new", "encoder_scale", "trained"]
-
-
-class LinearLR(Strict):
-    """Linear warm-up from 0 to ``peak``, then linear decay to ``floor`` at the end of training."""
-
-    kind: Literal["linear"] = "linear"
-    peak: float = Field(gt=0.0)
-    floor: float = Field(0.0, ge=0.0)
-    warmup: Duration = "0it"
-
-
-class RewindLR(Strict):
-    """Cyclic linear decay from ``peak`` to ``floor`` that starts again at pruning events.
-
-    Inside a cycle of c steps: lr = peak - k/(c-1) (peak - floor) (sparseml sparsification code,
-    restated). Cycles start at step 0 and at each pruning event, or, where ``period`` is given, at
-    the first event and every ``period`` after it (the authors' oBERT recipes: 4 epochs), or, where
-    ``at`` is given, just there (their recipe of 10 epochs: once, at epoch 8).
-    """
-
-    kind: Literal["rewind"] = "rewind"
-    peak: float = Field(gt=0.0)
-    floor: float = Field(0.0, ge=0.0)
-    warmup: Duration = "0it"
-    period: Duration | None = None
-    at: tuple[Duration, ...] | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> RewindLR:
-        if self.period is not None and self.at is not None:
-            raise ValueError("period and at both say when the rate goes back: give one of them")
-        return self
-
-
-class ConstantLR(Strict):
-    """Linear warm-up to ``peak``, then no change."""
-
-    kind: Literal["constant"] = "constant"
-    peak: float = Field(gt=0.0)
-    warmup: Duration = "0it"
-
-
-LRSchedule = Annotated[LinearLR | RewindLR | ConstantLR, Field(discriminator="kind")]
 
 
 class Distillation(Strict):
@@ -172,8 +128,8 @@ class Recipe(Strict):
     regrowth: Regrowth | None = None
     method: str | None = None
     method_options: dict[str, Any] = Field(default_factory=dict)
-    sparsity_schedule: SparsitySchedule | None = None
-    lr_schedule: LRSchedule
+    sparsity_schedule: AnySparsitySchedule | None = None
+    lr_schedule: AnyRateSchedule
     distillation: Distillation | None = None
     train: Training
     evaluation: Evaluation = Evaluation()
@@ -202,7 +158,9 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         schedule = self.sparsity_schedule
-        sets_length = schedule is not None and schedule.kind in {"scaled", "rounds"}
+        if schedule is not None and not schedule.known:
+            return self
+        sets_length = schedule is not None and schedule.sets_length
         if sets_length != (self.train.duration == "scaled"):
             raise ValueError(
                 "train.duration: scaled and sparsity_schedule.kind: scaled (or rounds) go together:"
@@ -213,7 +171,7 @@ class Recipe(Strict):
         unstructured = self.structure == "unstructured"
         if self.sparsity_over == "encoder" and (self.threshold != "global" or not unstructured):
             raise ValueError("sparsity_over: encoder needs threshold: global and no structure")
-        one_shot = schedule is not None and schedule.kind == "one_shot"
+        one_shot = schedule is not None and schedule.one_event
         single = one_shot and self.recomputations == 1
         if pattern_sparsity(self.structure) is not None and not single:
             raise ValueError(
@@ -265,8 +223,9 @@ class Recipe(Strict):
         if isinstance(self.train.duration, EqualSteps):
             return self.train.duration
         schedule, duration = self.sparsity_schedule, self.train.duration
-        sets_length = isinstance(schedule, ScaledSchedule | RoundsSchedule)
-        return EqualSteps(batch=self.train.batch, length=schedule if sets_length else duration)
+        if schedule is not None and schedule.sets_length:
+            return EqualSteps(batch=self.train.batch, length=schedule)
+        return EqualSteps(batch=self.train.batch, length=duration)
 
     @property
     def needs_teacher(self) -> bool:

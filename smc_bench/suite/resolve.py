@@ -13,8 +13,10 @@ from smc_bench.engine.pruning.methods.registry import METHODS, asked_for, is_fre
 from smc_bench.engine.pruning.scorers.registry import SCORERS, HasOptions, checked_options
 from smc_bench.engine.pruning.structures import UNSTRUCTURED
 from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.errors import SmcBenchError
 from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
@@ -101,11 +103,17 @@ class Resolver:
         pruned = recipe.sparsity_schedule is not None
         ends = {min(self.suite.sparsity), max(self.suite.sparsity)} if pruned else {0.0}
         for target in sorted(ends):
+            where = f"{context} at {target:g}"
             try:
-                build_timeline(recipe, target, rows)
-            except ValueError as error:
+                timeline = build_timeline(recipe, target, rows)
+            except (ValueError, SmcBenchError) as error:
                 at = ("sparsity_schedule",) if pruned else ("train", "duration")
-                raise merged.error(at, str(error), f"{context} at {target:g}") from None
+                raise merged.error(at, str(error), where) from None
+            try:
+                for share in (0.0, 0.5, 1.0):
+                    learning_rate(recipe, timeline, round(share * max(0, timeline.total_steps - 1)))
+            except SmcBenchError as error:
+                raise merged.error(("lr_schedule",), str(error), where) from None
 
     def _take(self, merged: Merged, taken: Any, task: str, at: KeyPath) -> None:
         """Replace whole guidelines by those of other recipes (``take: {scope: smc}``)."""

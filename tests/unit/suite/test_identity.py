@@ -94,6 +94,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
     ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
     ("recipe.method", "own"), ("recipe.method_options", {"every": 3}),
+    ("versions", {"method": 2}),
 ]  # fmt: skip
 # No other value is allowed beside the rest of BASE, so these are looked at alone.
 NOT_ALONE = {

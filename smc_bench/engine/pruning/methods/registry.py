@@ -7,11 +7,13 @@ lottery ticket by a schedule of rounds. Others are named by a recipe's ``method`
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from smc_bench.engine.pruning.scorers.registry import SCORERS, NoOptions
 from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.registering import check_entry, where
 from smc_bench.engine.strict import Strict
 from smc_bench.errors import SuiteError
 
@@ -55,12 +57,54 @@ def register_method(spec: MethodSpec) -> MethodSpec:
     """Add a method under its exact name.
 
     Raises:
-        SuiteError: If another method has that name.
+        SuiteError: If another method has that name, or the entry is not complete.
     """
+    check_entry("method", spec.name, spec.version, spec.source)
     if METHODS.get(spec.name, spec) != spec:
         raise SuiteError(f"two methods are called {spec.name!r}: rename one of them")
     METHODS[spec.name] = spec
     return spec
+
+
+M = TypeVar("M", bound="type[PruningMethod]")
+
+
+def method(
+    *,
+    name: str,
+    version: int,
+    source: str,
+    options: type[Strict] = NoOptions,
+    shares_prefix: bool = False,
+    free: bool = False,
+) -> Callable[[M], M]:
+    """Register a class made from ``PruningMethod`` as a method that recipes name by ``method``.
+
+    Args:
+        name: What recipes write as ``method``.
+        version: Raise it whenever the same input would give other weights: cells run anew.
+        source: Paper or code that defines it.
+        options: Strict model of ``method_options``.
+        shares_prefix: Nothing happens before the first pruning event that ordinary training would
+            not do; cells may then share these steps.
+        free: The sparsity is an outcome, not a target.
+
+    Raises:
+        SuiteError: If the name is taken, or the class is none or not at the top level of its file.
+    """
+
+    def add(cls: M) -> M:
+        from smc_bench.engine.pruning.methods.base import PruningMethod
+
+        path = where("method", name, cls)
+        if not (isinstance(cls, type) and issubclass(cls, PruningMethod)):
+            raise SuiteError(f"method {name!r}: {cls!r} must be a class made from PruningMethod")
+        if cls.on_event is PruningMethod.on_event:
+            raise SuiteError(f"method {name!r}: {cls.__name__} has no method on_event")
+        register_method(MethodSpec(name, version, path, source, options, shares_prefix, free))
+        return cls
+
+    return add
 
 
 def asked_for(recipe: Recipe) -> dict[str, str]:

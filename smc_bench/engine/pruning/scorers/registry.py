@@ -1,17 +1,19 @@
 """Scorers by name, without torch: version, options, source, and where the code is.
 
-A scorer is a function (weights, statistics) -> saliency; see docs/add-a-scorer.md.
+A scorer is a function (weights, statistics) -> saliency; see docs/extend.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import Field
 
 from smc_bench.engine.pruning.obert.options import ObertOptions
-from smc_bench.engine.recipe import Strict
+from smc_bench.engine.registering import check_entry, where
+from smc_bench.engine.strict import Strict
 from smc_bench.errors import SuiteError
 
 
@@ -81,12 +83,39 @@ def register(spec: ScorerSpec) -> ScorerSpec:
     """Add a scorer under its exact name.
 
     Raises:
-        SuiteError: If another scorer has that name.
+        SuiteError: If another scorer has that name, or the entry is not complete.
     """
+    check_entry("scorer", spec.name, spec.version, spec.source)
     if SCORERS.get(spec.name, spec) != spec:
         raise SuiteError(f"two scorers are called {spec.name!r}: rename one of them")
     SCORERS[spec.name] = spec
     return spec
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def scorer(
+    *, name: str, version: int, source: str, options: type[Strict] = NoOptions
+) -> Callable[[F], F]:
+    """Register a function (weights, statistics) -> saliency as a scorer.
+
+    Args:
+        name: What recipes write as ``scorer``.
+        version: Raise it whenever the same input would give other saliencies: cells run anew.
+        source: Paper or code that defines it.
+        options: Strict model of ``scorer_options``.
+
+    Raises:
+        SuiteError: If the name is taken, or the function is not at the top level of its file.
+    """
+
+    def add(function: F) -> F:
+        path = where("scorer", name, function)
+        register(ScorerSpec(name, version, path, source, options))
+        return function
+
+    return add
 
 
 class HasOptions(Protocol):
