@@ -1,9 +1,8 @@
-"""Tasks and scorers of a user's own: Python files (``--include``) and installed packages.
+"""What users add of their own: Python files (``--include``) and installed packages.
 
-A plug-in calls :func:`smc_bench.tasks.registry.register` or
-:func:`smc_bench.engine.pruning.scorers.registry.register`. A package offers one as an entry point
-of the group ``smc_bench.plugins``: a module that registers when imported, or a function without
-arguments that does.
+A plug-in registers tasks, scorers, methods and schedules by what :mod:`smc_bench.extend` offers. A
+package offers one as an entry point of the group ``smc_bench.plugins``: a module that registers
+when imported, or a function without arguments that does.
 """
 
 from __future__ import annotations
@@ -19,13 +18,23 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from smc_bench.engine.pruning.methods.registry import METHODS
 from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.engine.schedules.kinds import RATES, SPARSITY
 from smc_bench.errors import SmcBenchError, one_line
 from smc_bench.tasks.registry import IMPLEMENTATIONS
 from smc_bench.tasks.specs import SPECS
 
 ENTRY_POINTS = "smc_bench.plugins"
-_REGISTRIES: tuple[dict[str, Any], ...] = (SPECS, IMPLEMENTATIONS, SCORERS)
+REGISTRIES: tuple[dict[str, Any], ...] = (
+    SPECS,
+    IMPLEMENTATIONS,
+    SCORERS,
+    METHODS,
+    SPARSITY.specs,
+    RATES.specs,
+)
+"""Everything that a plug-in may add to."""
 
 
 def load_plugins(files: Iterable[Path]) -> None:
@@ -40,10 +49,10 @@ def load_plugins(files: Iterable[Path]) -> None:
 
 
 def load_file(path: str | Path) -> list[str]:
-    """Run a Python file that registers tasks or scorers; a second time, do nothing.
+    """Run a Python file that registers something; a second time, do nothing.
 
     Returns:
-        Names of the tasks and scorers that it added, sorted.
+        Names that it added, sorted.
 
     Raises:
         SmcBenchError: If there is no such file, or it fails; nothing of it is then registered.
@@ -74,7 +83,7 @@ def load_entry_points() -> tuple[str, ...]:
     """Register what installed packages offer, once in a process.
 
     Returns:
-        Names of the tasks and scorers added, sorted.
+        Names added, sorted.
 
     Raises:
         SmcBenchError: If an entry point fails; names it and its package.
@@ -117,14 +126,14 @@ def _added(run: Callable[[], None]) -> list[str]:
 
     What it prints goes to standard error: standard output may be somebody's JSON.
     """
-    before = [dict(registry) for registry in _REGISTRIES]
+    before = [dict(registry) for registry in REGISTRIES]
     try:
         with contextlib.redirect_stdout(sys.stderr):
             run()
     except BaseException:
-        for registry, old in zip(_REGISTRIES, before, strict=True):
+        for registry, old in zip(REGISTRIES, before, strict=True):
             registry.clear()
             registry.update(old)
         raise
-    names = {n for r, old in zip(_REGISTRIES, before, strict=True) for n in r.keys() - old.keys()}
+    names = {n for r, old in zip(REGISTRIES, before, strict=True) for n in r.keys() - old.keys()}
     return sorted(names)

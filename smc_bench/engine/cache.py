@@ -79,6 +79,14 @@ def engine_code() -> str:
     return _digest({path for folder in folders for path in folder.rglob("*.py")})
 
 
+def code_of(module: str) -> str:
+    """Hash of a plug-in's code: its file, or all files of the package that it belongs to."""
+    top, own = sys.modules[module.partition(".")[0]], sys.modules[module].__file__
+    if hasattr(top, "__path__"):
+        return _digest({path for folder in top.__path__ for path in Path(folder).rglob("*.py")})
+    return _digest({Path(own)} if own else set())
+
+
 def _digest(files: set[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(files):

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 
 from smc_bench.engine.cache import (
     SavedOutputs,
+    code_of,
     engine_code,
     read_features,
     task_code,
@@ -28,6 +29,7 @@ from smc_bench.engine.loss.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.surroundings import accelerator
+from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
@@ -178,11 +180,13 @@ class Materials:
         """Everything that the bits of the weights before the first pruning event follow from."""
         device = self.accelerator.device
         cuda = device.type == "cuda"
+        own = {name: code_of(name) for name in own_code(self.recipe)}
         return {
             **self._key(self.recipe.train.rows),
             **(self.context.teacher_key() if self.recipe.needs_teacher else {}),
             **content,
             "engine": engine_code(),
+            **({"plugins": own} if own else {}),
             "seed": self.cell.seed,
             "micro_batch": micro_batch,
             "threads": torch.get_num_threads(),

@@ -6,14 +6,13 @@ torch, so that a planner can tell which cells begin alike.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from smc_bench.engine.pruning.scorers.registry import LEARNED
-from smc_bench.engine.recipe import ConstantLR, LinearLR, Recipe
-from smc_bench.engine.schedules.durations import to_steps
-from smc_bench.engine.schedules.learning_rate import cycle_starts
-from smc_bench.engine.schedules.sparsity import Timeline
+from smc_bench.engine.pruning.methods.registry import method_of
+from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.learning_rate import one_round
+from smc_bench.engine.schedules.timeline import Timeline
+from smc_bench.engine.versions import own_code
 
 PREFIX = "prefix"
 """The kind of artefact that such a beginning is."""
@@ -27,7 +26,7 @@ def prefix_steps(recipe: Recipe, timeline: Timeline, limit: int | None = None) -
         timeline: Its timeline.
         limit: Steps after which training is cut short.
     """
-    if not timeline.events or recipe.scorer in LEARNED or recipe.regrowth is not None:
+    if not timeline.events or not method_of(recipe).shares_prefix:
         return 0
     first = timeline.events[0].step
     return first if first < min(timeline.total_steps, limit or timeline.total_steps) else 0
@@ -41,30 +40,14 @@ def prefix_content(recipe: Recipe, timeline: Timeline) -> dict[str, Any]:
     train = recipe.train.model_dump(mode="json")
     del train["duration"], train["clip_over"]  # before masks there is one norm only
     distillation = recipe.distillation
+    plugins = own_code(recipe)
     return {
+        **({"plugins": plugins} if plugins else {}),
         "steps": timeline.events[0].step,
         "steps_per_epoch": timeline.steps_per_epoch,
         "train": train,
         "distillation": None if distillation is None else distillation.model_dump(mode="json"),
         # The batch in which the teacher was asked, which can move its last bits.
         "evaluation_batch": None if distillation is None else recipe.evaluation.batch,
-        "rates": _rates(recipe, timeline),
+        "rates": recipe.lr_schedule.beginning(one_round(timeline), timeline.events[0].step),
     }
-
-
-def _rates(recipe: Recipe, timeline: Timeline) -> dict[str, Any]:
-    """What the learning rates of these steps follow from; see :mod:`lr_schedule`."""
-    if timeline.round_steps is not None:
-        timeline = replace(timeline, total_steps=timeline.round_steps, events=(), round_steps=None)
-    schedule, total = recipe.lr_schedule, timeline.total_steps
-    found = {
-        "kind": schedule.kind,
-        "peak": schedule.peak,
-        "warmup": to_steps(schedule.warmup, timeline.steps_per_epoch, total),
-    }
-    if isinstance(schedule, ConstantLR):
-        return found
-    if isinstance(schedule, LinearLR):
-        return found | {"floor": schedule.floor, "until": total}
-    later = [start for start in cycle_starts(schedule, timeline) if start > 0]
-    return found | {"floor": schedule.floor, "until": min(later, default=total)}

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from smc_bench.engine.pruning.structures import checked, pattern_sparsity
 from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
-from smc_bench.engine.schedules.settings import (
-    EqualSteps,
-    RoundsSchedule,
-    ScaledSchedule,
-    SparsitySchedule,
-)
+from smc_bench.engine.schedules.kinds import AnyRateSchedule, AnySparsitySchedule
+from smc_bench.engine.schedules.rates import ConstantLR as ConstantLR
+from smc_bench.engine.schedules.rates import LinearLR as LinearLR
+from smc_bench.engine.schedules.rates import RewindLR as RewindLR
+from smc_bench.engine.schedules.settings import EqualSteps
 from smc_bench.engine.strict import Strict as Strict
 from smc_bench.engine.strict import one_or_many
 
@@ -26,49 +32,6 @@ Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Threshold = Literal["global", "per_layer", "per_row"]
 HeadStart = Literal["new", "encoder_scale", "trained"]
-
-
-class LinearLR(Strict):
-    """Linear warm-up from 0 to ``peak``, then linear decay to ``floor`` at the end of training."""
-
-    kind: Literal["linear"] = "linear"
-    peak: float = Field(gt=0.0)
-    floor: float = Field(0.0, ge=0.0)
-    warmup: Duration = "0it"
-
-
-class RewindLR(Strict):
-    """Cyclic linear decay from ``peak`` to ``floor`` that starts again at pruning events.
-
-    Inside a cycle of c steps: lr = peak - k/(c-1) (peak - floor) (sparseml sparsification code,
-    restated). Cycles start at step 0 and at each pruning event, or, where ``period`` is given, at
-    the first event and every ``period`` after it (the authors' oBERT recipes: 4 epochs), or, where
-    ``at`` is given, just there (their recipe of 10 epochs: once, at epoch 8).
-    """
-
-    kind: Literal["rewind"] = "rewind"
-    peak: float = Field(gt=0.0)
-    floor: float = Field(0.0, ge=0.0)
-    warmup: Duration = "0it"
-    period: Duration | None = None
-    at: tuple[Duration, ...] | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> RewindLR:
-        if self.period is not None and self.at is not None:
-            raise ValueError("period and at both say when the rate goes back: give one of them")
-        return self
-
-
-class ConstantLR(Strict):
-    """Linear warm-up to ``peak``, then no change."""
-
-    kind: Literal["constant"] = "constant"
-    peak: float = Field(gt=0.0)
-    warmup: Duration = "0it"
-
-
-LRSchedule = Annotated[LinearLR | RewindLR | ConstantLR, Field(discriminator="kind")]
 
 
 class Distillation(Strict):
@@ -150,8 +113,9 @@ class Regrowth(Strict):
 class Recipe(Strict):
     """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense.
 
-    ``recomputations`` splits each pruning event into so many equal parts, each scored anew
-    (sparseml ``num_recomputations``).
+    ``recomputations`` splits each pruning event into so many equal slices, each scored anew
+    (sparseml ``num_recomputations``). ``method`` names a registered pruning method that no other
+    key asks for; without one it is not written out, so that identities are as they were before.
     """
 
     scope: Annotated[tuple[Component, ...], one_or_many] = ("encoder",)
@@ -162,8 +126,10 @@ class Recipe(Strict):
     structure: Annotated[str, AfterValidator(checked)] = "unstructured"
     recomputations: int = Field(1, ge=1, le=1000)
     regrowth: Regrowth | None = None
-    sparsity_schedule: SparsitySchedule | None = None
-    lr_schedule: LRSchedule
+    method: str | None = None
+    method_options: dict[str, Any] = Field(default_factory=dict)
+    sparsity_schedule: AnySparsitySchedule | None = None
+    lr_schedule: AnyRateSchedule
     distillation: Distillation | None = None
     train: Training
     evaluation: Evaluation = Evaluation()
@@ -175,10 +141,26 @@ class Recipe(Strict):
             raise ValueError(f"name each of {', '.join(COMPONENTS)} at most once, and at least one")
         return tuple(part for part in COMPONENTS if part in value)
 
+    @model_serializer(mode="wrap")
+    def _without_no_method(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        if self.method is None:
+            content.pop("method", None)
+            content.pop("method_options", None)
+        return content
+
+    @model_validator(mode="after")
+    def _method_has_options(self) -> Recipe:
+        if self.method is None and self.method_options:
+            raise ValueError("method_options need a method")
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         schedule = self.sparsity_schedule
-        sets_length = schedule is not None and schedule.kind in {"scaled", "rounds"}
+        if schedule is not None and not schedule.known:
+            return self
+        sets_length = schedule is not None and schedule.sets_length
         if sets_length != (self.train.duration == "scaled"):
             raise ValueError(
                 "train.duration: scaled and sparsity_schedule.kind: scaled (or rounds) go together:"
@@ -189,7 +171,7 @@ class Recipe(Strict):
         unstructured = self.structure == "unstructured"
         if self.sparsity_over == "encoder" and (self.threshold != "global" or not unstructured):
             raise ValueError("sparsity_over: encoder needs threshold: global and no structure")
-        one_shot = schedule is not None and schedule.kind == "one_shot"
+        one_shot = schedule is not None and schedule.one_event
         single = one_shot and self.recomputations == 1
         if pattern_sparsity(self.structure) is not None and not single:
             raise ValueError(
@@ -222,6 +204,8 @@ class Recipe(Strict):
                 "threshold",
                 "structure",
                 "recomputations",
+                "method",
+                "method_options",
             )
             defaults = {
                 name: type(self).model_fields[name].get_default(call_default_factory=True)
@@ -239,8 +223,9 @@ class Recipe(Strict):
         if isinstance(self.train.duration, EqualSteps):
             return self.train.duration
         schedule, duration = self.sparsity_schedule, self.train.duration
-        sets_length = isinstance(schedule, ScaledSchedule | RoundsSchedule)
-        return EqualSteps(batch=self.train.batch, length=schedule if sets_length else duration)
+        if schedule is not None and schedule.sets_length:
+            return EqualSteps(batch=self.train.batch, length=schedule)
+        return EqualSteps(batch=self.train.batch, length=duration)
 
     @property
     def needs_teacher(self) -> bool:

@@ -149,7 +149,7 @@ class _CellRun:
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
         pruner = trainer.pruner
-        natural = pruner.natural_zeros(trainer.optimizer)
+        natural = pruner.natural_zeros()
         measured = audit(weights, pruner.masks, pruner.parts, self.recipe, promised, natural)
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}

@@ -29,6 +29,7 @@ from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.loss.predict import HeadArrays
 from smc_bench.engine.loss.scaling import LossScaling
 from smc_bench.engine.pruning.layers import LayerHistory
+from smc_bench.engine.pruning.methods.base import Step
 from smc_bench.engine.pruning.pruner import Pruner
 from smc_bench.engine.recipe import Recipe, Training
 from smc_bench.engine.schedules.durations import to_seconds
@@ -100,13 +101,20 @@ class Trainer:
             teacher_outputs=teacher_outputs,
         )
         self.pruner = Pruner(
-            self.raw, recipe, timeline, seed, self.objective, self._scoring, processes
+            self.raw,
+            recipe,
+            timeline,
+            seed,
+            self.objective,
+            self.optimizer,
+            self.total,
+            self._scoring,
+            processes,
         )
         self.layers = LayerHistory(
             {name: parameter.numel() for name, parameter in self.pruner.parameters.items()},
             [event.step for event in timeline.events if event.step <= self.total],
         )
-        self.initial = self._initial_state()
         self.step, self.spared = 0, 0
         self.beginning = ""
         self.events: list[dict[str, float]] = []
@@ -165,8 +173,6 @@ class Trainer:
             if event.step == self.step and event.step not in done:
                 self.events.append(self.pruner.prune(event))
                 self.layers.note(event.step, event.sparsity, self.pruner.masks)
-                if event.rewind and self.step < self.total:
-                    self._rewind()
                 self._check_same(f"after the pruning event at step {self.step}")
 
     def _scoring(self, done: int, count: int) -> None:
@@ -177,18 +183,6 @@ class Trainer:
         self.context.progress(Progress("score", done, count))
         if self._asked_to_stop():
             raise Interrupted(f"stopped while scoring at step {self.step} of {self.total}")
-
-    def _initial_state(self) -> dict[str, Any]:
-        """The model before training, where the timeline goes back to it."""
-        if not any(event.rewind for event in self.timeline.events):
-            return {}
-        return {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
-
-    def _rewind(self) -> None:
-        """Back to the initial weights under the new masks, with a fresh optimizer."""
-        self.raw.load_state_dict(self.initial)
-        self.optimizer.state.clear()
-        self.pruner.hold()
 
     def _take_step(self) -> float:
         rate = learning_rate(self.recipe, self.timeline, self.step)
@@ -215,19 +209,21 @@ class Trainer:
         return value
 
     def _move(self, rate: float) -> None:
-        """Change weights (or, where RigL is due, masks) by gradients that are whole and finite."""
-        if self.pruner.regrow(self.step, self.optimizer):
-            return
+        """Change weights (or masks, where the method does so) by gradients, whole and finite."""
         clip, over = self.recipe.train.clip, self.recipe.train.clip_over
+        method, over_kept = self.pruner.method, clip is not None and over == "kept"
+        step = Step(self.step, rate / self.recipe.lr_schedule.peak, over_kept, self.optimizer)
+        if method.replaces_step(step):
+            return
         if clip is not None and over == "all":
             clip_grad_norm_(self.raw.parameters(), clip)
         # Without clipping, gradients of pruned weights do not touch the weights that stay.
-        self.pruner.take_gradients(mask=clip is not None and over == "kept")
+        method.take_gradients(step)
         if clip is not None and over == "kept":
-            clip_grad_norm_([*self.raw.parameters(), *self.pruner.learned], clip)
-        self.pruner.before_step(rate / self.recipe.lr_schedule.peak)
+            clip_grad_norm_([*self.raw.parameters(), *method.learned], clip)
+        method.before_step(step)
         self.optimizer.step()
-        self.pruner.after_step(self.step)
+        method.after_step(step)
 
     def _report(self, loss: float) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])

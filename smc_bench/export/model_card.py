@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
 from smc_bench.store.record import Record
@@ -47,7 +48,7 @@ def model_card(
         note: What the suite's profile says of its results.
         onnx: What was checked on ``model.onnx``, where there is one.
     """
-    cell = Cell.model_validate(record.cell)
+    cell = Cell.model_validate(record.cell, context={STORED: True})
     spec = SPECS[cell.task.name]
     parts = [_head(record, cell, spec, note), _results_table(record), _sparsity(record)]
     parts += [_recipe(record, cell, teacher), _use(spec, onnx), _provenance(record, cell)]

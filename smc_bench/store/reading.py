@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.errors import DamagedError, StoreError
 from smc_bench.store.record import SCHEMA_VERSION, Record
 from smc_bench.suite.cell import IDENTITY_VERSION, Cell
@@ -57,7 +58,7 @@ def parse_cell(content: Any, path: Path) -> Cell | None:
     version = content.get("identity_version", 1) if isinstance(content, dict) else None
     _check_version(version, IDENTITY_VERSION, "identity_version", path)
     try:
-        return Cell.model_validate(content)
+        return Cell.model_validate(content, context={STORED: True})
     except ValidationError as error:
         if version not in get_args(Cell.model_fields["identity_version"].annotation):
             return None

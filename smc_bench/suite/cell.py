@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from smc_bench.engine.recipe import Recipe, Strict
 
@@ -49,6 +49,7 @@ class Cell(Strict):
         data_pins: The same for each split that is read.
         recipe: How it is trained and pruned.
         scorer_version: Version of the scorer's code.
+        versions: Versions above 1 of the method and the schedules, by the recipe's key.
         sparsity: Target of the recipe's schedule, 0 where it does not prune.
         seed: Seeds the head's initial weights, dropout and the order of batches.
         teacher: Id of the dense cell this one distils or starts from.
@@ -63,6 +64,7 @@ class Cell(Strict):
     data_pins: dict[str, str]
     recipe: Recipe
     scorer_version: int
+    versions: dict[str, int] = Field(default_factory=dict)
     sparsity: float = Field(ge=0.0, lt=1.0)
     seed: int = Field(ge=0, lt=2**32)
     teacher: str | None = None
@@ -80,6 +82,13 @@ class Cell(Strict):
         if not isinstance(recipe, Mapping) or not isinstance(train, Mapping):
             return given
         return {**given, "recipe": {**recipe, "train": {**_OLD_TRAINING[version], **train}}}
+
+    @model_serializer(mode="wrap")
+    def _without_no_versions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        if not self.versions:
+            content.pop("versions", None)
+        return content
 
     @property
     def resolved(self) -> bool:
@@ -105,7 +114,7 @@ class Cell(Strict):
         recipe = self.recipe
         if recipe.sparsity_schedule is None:
             return f"{model}-dense-s{self.seed}"
-        kind = f"{recipe.scorer}-{'+'.join(part[:3] for part in recipe.scope)}"
+        kind = f"{recipe.method or recipe.scorer}-{'+'.join(part[:3] for part in recipe.scope)}"
         return f"{model}-{kind}-{self.sparsity:.4g}-s{self.seed}"
 
     @property

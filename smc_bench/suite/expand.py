@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.versions import later_versions
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite
@@ -227,6 +228,7 @@ class _Expansion:
             data_pins=self.data_pins,
             recipe=recipe,
             scorer_version=SCORERS[recipe.scorer].version,
+            versions=later_versions(recipe),
             sparsity=sparsity,
             seed=seed,
             teacher=self.teacher.id if recipe.needs_teacher else None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from smc_bench.engine.schedules.kinds import ALL as ALL_KINDS
 from smc_bench.errors import shortened
 from smc_bench.suite.yaml_file import KeyPath, nearest
 
@@ -85,7 +87,11 @@ def _as_written(value: str | int | float) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-_TAGS = {"ramp", "scaled", "one_shot", "rounds", "linear", "rewind", "constant"}
+def _tags(key: str | int) -> Mapping[str, Any]:
+    """Kinds that a key of a recipe may name: pydantic writes the chosen one into the location."""
+    return next((kinds.specs for kinds in ALL_KINDS if kinds.key == key), {})
+
+
 _OF_NAMES = {"arms", "profiles", "recipes", "by_task", "claims"}
 """Sections whose keys are names that somebody chose, ``linear`` perhaps."""
 
@@ -94,18 +100,18 @@ def _is_branch(before: str | int, part: str | int) -> bool:
     # pydantic puts the chosen branch of a union into the location; the author never wrote it.
     if not isinstance(part, str) or before in _OF_NAMES:
         return False
-    return part in _TAGS or "[" in part or part.startswith("function-")
+    return part in _tags(before) or "[" in part or part.startswith("function-")
 
 
 def _known(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """Keys allowed at a location, through containers, Optional and tagged unions."""
     models: list[type[BaseModel]] = [model]
-    for part in location:
+    for before, part in zip(("", *location), location, strict=False):
         fields = [m.model_fields[str(part)] for m in models if str(part) in m.model_fields]
-        if fields:
+        if part in _tags(before):
+            models = [_tags(before)[str(part)].settings]
+        elif fields:
             models = [found for field in fields for found in _models(field.annotation)]
-        elif part in _TAGS:
-            models = [m for m in models if m.model_fields["kind"].default == part]
     return sorted({name for m in models for name in m.model_fields})
 
 

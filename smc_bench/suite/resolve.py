@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.pruning.scorers.registry import LEARNED, SCORERS, checked_options
+from smc_bench.engine.pruning.methods.registry import METHODS, asked_for, is_free
+from smc_bench.engine.pruning.scorers.registry import SCORERS, HasOptions, checked_options
 from smc_bench.engine.pruning.structures import UNSTRUCTURED
 from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.errors import SmcBenchError
 from smc_bench.names import path_problem
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
@@ -99,11 +103,17 @@ class Resolver:
         pruned = recipe.sparsity_schedule is not None
         ends = {min(self.suite.sparsity), max(self.suite.sparsity)} if pruned else {0.0}
         for target in sorted(ends):
+            where = f"{context} at {target:g}"
             try:
-                build_timeline(recipe, target, rows)
-            except ValueError as error:
+                timeline = build_timeline(recipe, target, rows)
+            except (ValueError, SmcBenchError) as error:
                 at = ("sparsity_schedule",) if pruned else ("train", "duration")
-                raise merged.error(at, str(error), f"{context} at {target:g}") from None
+                raise merged.error(at, str(error), where) from None
+            try:
+                for share in (0.0, 0.5, 1.0):
+                    learning_rate(recipe, timeline, round(share * max(0, timeline.total_steps - 1)))
+            except SmcBenchError as error:
+                raise merged.error(("lr_schedule",), str(error), where) from None
 
     def _take(self, merged: Merged, taken: Any, task: str, at: KeyPath) -> None:
         """Replace whole guidelines by those of other recipes (``take: {scope: smc}``)."""
@@ -155,35 +165,51 @@ class Resolver:
             merged.add(Layer(self.overrides.recipe))
         self._settle_length(merged, task, context, chain)
         recipe = merged.recipe(context)
-        spec = SCORERS.get(recipe.scorer)
-        if spec is None:
-            message = f"unknown scorer {recipe.scorer!r}{nearest(recipe.scorer, sorted(SCORERS))}"
-            raise merged.error(("scorer",), message, context)
-        try:
-            options = checked_options(spec, recipe.scorer_options)
-        except ValidationError as error:
-            location, message = explain(error, spec.options)
-            raise merged.error(("scorer_options", *location), message, context) from None
-        self._check_scorer(merged, recipe, context)
+        recipe = self._with_options(merged, recipe, context)
+        self._check_method(merged, recipe, context)
         rows = min(SPECS[task].train_rows, recipe.train.rows or SPECS[task].train_rows)
         try:
             check_lengths(recipe, rows)
         except NoStepsError as error:
             raise merged.error(error.key, error.message, context) from None
-        return recipe.model_copy(update={"scorer_options": options})
+        return recipe
 
-    def _check_scorer(self, merged: Merged, recipe: Recipe, context: str) -> None:
-        """Refuse settings that a scorer which chooses masks by itself would not heed."""
-        scorer = recipe.scorer
+    def _with_options(self, merged: Merged, recipe: Recipe, context: str) -> Recipe:
+        """Options of scorer and method, checked and complete."""
+        changes = {}
+        registries: dict[str, Mapping[str, HasOptions]] = {"scorer": SCORERS, "method": METHODS}
+        for key, known in registries.items():
+            name = getattr(recipe, key)
+            if name is None:
+                continue
+            spec = known.get(name)
+            if spec is None:
+                message = f"unknown {key} {name!r}{nearest(name, sorted(known))}"
+                raise merged.error((key,), message, context)
+            options = f"{key}_options"
+            try:
+                changes[options] = checked_options(spec, getattr(recipe, options))
+            except ValidationError as error:
+                location, message = explain(error, spec.options)
+                raise merged.error((options, *location), message, context) from None
+        return recipe.model_copy(update=changes)
+
+    def _check_method(self, merged: Merged, recipe: Recipe, context: str) -> None:
+        """Refuse two methods at once, and settings that a method would not heed."""
         if recipe.sparsity_schedule is None:
             return
-        if scorer in LEARNED and recipe.regrowth is not None:
-            message = f"{scorer} chooses the masks anew at every step: regrowth does so too"
-            raise merged.error(("regrowth",), message, context)
-        if SCORERS[scorer].free and recipe.structure != UNSTRUCTURED:
-            message = (
-                f"{scorer} keeps each weight that is over its threshold, not {recipe.structure}"
-            )
+        asked = asked_for(recipe)
+        if len(asked) > 1:
+            (_, one), (key, two) = list(asked.items())[:2]
+            message = f"{one} chooses the masks anew by itself: {two} does so too"
+            raise merged.error((key,), message, context)
+        if recipe.method is not None and METHODS[recipe.method].asked_by != "method":
+            key = METHODS[recipe.method].asked_by
+            message = f"{recipe.method} is asked for by {key}: leave method out"
+            raise merged.error(("method",), message, context)
+        if is_free(recipe) and recipe.structure != UNSTRUCTURED:
+            name = recipe.method or recipe.scorer
+            message = f"{name} keeps each weight that is over its threshold, not {recipe.structure}"
             raise merged.error(("structure",), message, context)
 
     def _settle_length(

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from smc_bench.engine.recipe import ConstantLR, Recipe, Strict
+from smc_bench.engine.recipe import Recipe, Strict
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import canonical_json
 from smc_bench.suite.explain import explain
@@ -88,11 +88,7 @@ def trains(recipe: Recipe) -> bool:
 
 def with_peak(recipe: Recipe, peak: float) -> Recipe:
     """The recipe at another peak learning rate; its floor keeps its share of the peak."""
-    schedule = recipe.lr_schedule
-    changes = {"peak": peak}
-    if not isinstance(schedule, ConstantLR):
-        changes["floor"] = float(f"{schedule.floor / schedule.peak * peak:.6g}")
-    return recipe.model_copy(update={"lr_schedule": schedule.model_copy(update=changes)})
+    return recipe.model_copy(update={"lr_schedule": recipe.lr_schedule.with_peak(peak)})
 
 
 def best(peaks: tuple[float, ...], scores: tuple[float | None, ...]) -> float:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from smc_bench.engine.pruning.scorers.simple import load_scorer
 from smc_bench.errors import SmcBenchError
 from smc_bench.tasks import registry
 from smc_bench.tasks.specs import SPECS
+from tests.helpers.registries import untouched
 
 PLUGIN = """
 from dataclasses import dataclass, replace
@@ -44,15 +44,8 @@ register(ScorerSpec("inverse", 1, f"{__name__}:inverse", "a test"))
 
 @pytest.fixture(autouse=True)
 def restored():
-    tables = (SPECS, registry.IMPLEMENTATIONS, SCORERS)
-    kept = [dict(table) for table in tables]
-    yield
-    for table, old in zip(tables, kept, strict=True):
-        table.clear()
-        table.update(old)
-    for name in [n for n in sys.modules if n.startswith("smc_bench_plugin_")]:
-        del sys.modules[name]
-    plugins.load_entry_points.cache_clear()
+    with untouched():
+        yield
 
 
 def test_plugin_with_a_scorer(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from smc_bench.errors import StoreError
+from smc_bench.errors import StoreError, SuiteError
 from smc_bench.store.files import read_json
 from smc_bench.store.provenance import processor
 from smc_bench.store.store import CellFolder, Store
@@ -44,8 +44,10 @@ def timing_of(cell: Cell, folder: CellFolder, *, gpu: bool) -> Timing | None:
         share = int(record.get("prefix_steps", 0)) / max(1, int(record["total_steps"]))
         spared = round(share * steps_of(cell))
         return Timing(cell, int(record["threads"]), train, around, weights, spared)
-    except (StoreError, KeyError, TypeError, ValueError, AttributeError):
-        return None  # a damaged record is said by the verbs that need it
+    except (StoreError, SuiteError, KeyError, TypeError, ValueError, AttributeError):
+        # A damaged record is said by the verbs that need it; of a schedule whose plug-in is not
+        # loaded nobody knows the length.
+        return None
 
 
 def timings_of(store: Store, cells: Iterable[Cell], *, gpu: bool) -> list[Timing]:

@@ -10,9 +10,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from smc_bench.engine.context import Count, MeasuredSparsity
-from smc_bench.engine.pruning.masks import Masks, pruned_count
-from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.engine.pruning.masks import Masks
+from smc_bench.engine.pruning.methods.registry import is_free
 from smc_bench.engine.pruning.structures import group_size
+from smc_bench.engine.pruning.targets import target_zeros
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import AuditError, ModelError
 from smc_bench.models.architecture import ComponentMap
@@ -60,18 +61,6 @@ def left_by_tensor(
     }
 
 
-def target_zeros(
-    recipe: Recipe, parts_total: Mapping[str, int], sparsity: float
-) -> tuple[str, int]:
-    """Which count a sparsity fixes, and its value: ("scope" | "encoder", zeros)."""
-    scope = sum(parts_total[part] for part in recipe.scope)
-    if recipe.sparsity_over == "encoder":
-        return "encoder", pruned_count(parts_total["encoder"], sparsity)
-    if recipe.sparsity_over == "encoder_zeros":
-        return "scope", pruned_count(parts_total["encoder"], sparsity)
-    return "scope", pruned_count(scope, sparsity)
-
-
 def audit(
     weights: Mapping[str, Tensor],
     masks: Masks,
@@ -110,7 +99,7 @@ def audit(
         alive = int((weights[name][~mask.cpu()] != 0).sum())
         if alive:
             raise AuditError(f"{name}: {alive} pruned weights are not zero in the saved file")
-    if not SCORERS[recipe.scorer].free:
+    if not is_free(recipe):
         _check_counts(measured, masks, parts, recipe, sparsity)
         _check_strays(measured, masks, natural)
     return measured

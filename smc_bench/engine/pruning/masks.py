@@ -8,16 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from smc_bench.engine.pruning.structures import group_size, kept_of
+from smc_bench.engine.pruning.targets import pruned_count
 from smc_bench.engine.recipe import Threshold
 from smc_bench.errors import DivergedError
 
 Masks = dict[str, Tensor]
 """For each prunable tensor in scope, True where a weight stays."""
-
-
-def pruned_count(total: int, sparsity: float) -> int:
-    """Weights to prune of ``total``: nearest whole number, halves up."""
-    return int(total * sparsity + 0.5)
 
 
 def lowest(saliency: Tensor, count: int) -> tuple[Tensor, float]:

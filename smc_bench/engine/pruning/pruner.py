@@ -1,8 +1,8 @@
-"""Applies pruning events to a model: scores the scope, tightens the masks, keeps them in force."""
+"""The masks of one model: chosen by a pruning method, kept in force, saved and restored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,22 +10,33 @@ from torch import Tensor, nn
 
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.pruning.audit import target_zeros
 from smc_bench.engine.pruning.calibration import Probe
-from smc_bench.engine.pruning.masks import Masks, apply_masks, tighten, tighten_by_part
-from smc_bench.engine.pruning.methods.movement import MovementScores
-from smc_bench.engine.pruning.methods.rigl import RegrowthPlan, regrow, unmoved
-from smc_bench.engine.pruning.scorers.registry import LEARNED
+from smc_bench.engine.pruning.masks import Masks, apply_masks
+from smc_bench.engine.pruning.methods.registry import load_method, method_of
 from smc_bench.engine.pruning.scorers.simple import Saliency, Scored, Statistics, load_scorer
-from smc_bench.engine.pruning.structures import row_multiple
-from smc_bench.engine.recipe import COMPONENTS, Recipe
+from smc_bench.engine.pruning.selection import Selection
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import PruningEvent, Timeline
-from smc_bench.errors import ModelError
 from smc_bench.models.architecture import component_map
+
+_MASK = "mask/"
 
 
 class Pruner:
-    """Masks of one model over the scope of one recipe."""
+    """Masks of one model over the scope of one recipe, and the method that chooses them.
+
+    Attributes:
+        model: The model that is trained.
+        recipe: How it is pruned.
+        timeline: Its pruning events.
+        seed: The cell's seed.
+        optimizer: AdamW over all parameters.
+        last_step: Steps of the whole training; an event may fall on it.
+        parameters: Prunable tensors in scope, by name.
+        masks: Masks in force, True where a weight stays; empty before the first event.
+        reached: The schedule's sparsity that the masks have come to.
+        method: The pruning method.
+    """
 
     def __init__(
         self,
@@ -34,6 +45,8 @@ class Pruner:
         timeline: Timeline,
         seed: int,
         objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        last_step: int,
         tick: Callable[[int, int], None] = lambda done, count: None,
         processes: Processes = ALONE,
     ) -> None:
@@ -41,64 +54,39 @@ class Pruner:
 
         Raises:
             ModelError: If a tensor's rows do not fit the recipe's structure.
+            SuiteError: If the recipe's method is not to be found.
         """
-        self.recipe, self.seed, self.objective, self.tick = recipe, seed, objective, tick
-        self.processes = processes
+        self.model, self.recipe, self.timeline, self.seed = model, recipe, timeline, seed
+        self.objective, self.optimizer, self.last_step = objective, optimizer, last_step
+        self.tick, self.processes = tick, processes
         self.parts = component_map(model)
-        everything = dict(model.named_parameters())
-        self.parameters: dict[str, nn.Parameter] = {
-            name: everything[name] for name in self.parts.in_scope(recipe.scope)
-        }
+        self.selection = Selection(recipe, self.parts, dict(model.named_parameters()))
+        self.parameters: dict[str, nn.Parameter] = self.selection.scope
         self.masks: Masks = {}
+        self.reached = 0.0
         self._born_zero = sum(int((p == 0).sum()) for p in self.parameters.values())
-        self.reached, self.final = 0.0, timeline.final_sparsity
-        self._totals: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
-        for name, component in self.parts.prunable.items():
-            self._totals[component] += everything[name].numel()
-        self._check_rows()
-        prunes = recipe.sparsity_schedule is not None
-        learned = prunes and recipe.scorer in LEARNED
-        self.movement = MovementScores(self.parameters, recipe.scorer_options) if learned else None
-        settings = recipe.regrowth
-        self.regrowth = RegrowthPlan.of(settings, timeline) if settings and prunes else None
-
-    def _check_rows(self) -> None:
-        multiple = row_multiple(self.recipe.structure)
-        for name, parameter in self.parameters.items():
-            if parameter.shape[-1] % multiple:
-                raise ModelError(
-                    f"{name} has rows of {parameter.shape[-1]} weights: structure "
-                    f"{self.recipe.structure} needs a multiple of {multiple}; change the scope"
-                )
+        self.method = load_method(method_of(recipe))(self)
 
     def prune(self, event: PruningEvent) -> dict[str, float]:
-        """Tighten the masks to an event's sparsity, in as many parts as the recipe recomputes.
+        """Let the method bring the masks to an event's sparsity.
 
         Returns:
             Step, target and the sparsity of the masks over the scope and over the encoder.
         """
-        if self.movement is not None:
-            self.movement.uncover()
-        parts, start = self.recipe.recomputations, self.reached
-        for part in range(1, parts + 1):
-            level = start + (event.sparsity - start) * part / parts
-            self._tighten(event.step, event.sparsity if part == parts else level)
-        return {"step": float(event.step), "target": event.sparsity, **self.shares()}
+        self.method.on_event(event)
+        shares = self.selection.shares(self.masks)
+        return {"step": float(event.step), "target": event.sparsity, **shares}
+
+    def levels(self, event: PruningEvent) -> Iterator[float]:
+        """Sparsities on the way to an event's, as many as the recipe recomputes the saliency."""
+        count, start = self.recipe.recomputations, self.reached
+        for index in range(1, count):
+            yield start + (event.sparsity - start) * index / count
+        yield event.sparsity
 
     @torch.no_grad()
-    def _tighten(self, step: int, sparsity: float) -> None:
-        self.reached = sparsity
-        scored = self._score(step)
-        new = self._masks_at(scored.saliency, sparsity)
-        if scored.compensate is not None:
-            scored.compensate(new)
-        self.masks = new
-        self.hold()
-
-    def _score(self, step: int) -> Scored:
-        if self.movement is not None:
-            return Scored({n: score.detach() for n, score in self.movement.scores.items()})
-        scorer = load_scorer(self.recipe.scorer)
+    def score(self, step: int) -> Scored:
+        """The recipe's scorer on the weights as they are."""
         statistics = Statistics(
             self.seed,
             step,
@@ -108,115 +96,75 @@ class Pruner:
             self.recipe.train.batch,
             Probe(self.objective, self.seed, step, self.tick, self.processes),
         )
-        found = scorer(self.parameters, statistics)
-        return found if isinstance(found, Scored) else Scored(found)
+        result = load_scorer(self.recipe.scorer)(self.parameters, statistics)
+        return result if isinstance(result, Scored) else Scored(result)
 
-    def _masks_at(self, saliency: Saliency, sparsity: float) -> Masks:
-        if self.movement is not None and self.movement.soft:
-            return self.movement.over_threshold(self.progress)
-        # Movement chooses among all weights each time: what was pruned may come back.
-        old = {} if self.movement is not None else self.masks
-        masks = old or {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.parameters.items()}
-        if self.recipe.sparsity_over == "encoder":
-            encoder = [name for name in masks if self.parts.prunable[name] == "encoder"]
-            return tighten_by_part(saliency, masks, sparsity, encoder)
-        total = sum(self._totals[part] for part in self.recipe.scope)
-        share = target_zeros(self.recipe, self._totals, sparsity)[1] / total
-        return tighten(saliency, masks, share, self.recipe.threshold, self.recipe.structure)
-
-    @property
-    def progress(self) -> float:
-        """How far the sparsity schedule has come, 0..1."""
-        return self.reached / self.final if self.final else 0.0
-
-    @property
-    def learned(self) -> list[nn.Parameter]:
-        """Scores that are trained beside the weights."""
-        return list(self.movement.scores.values()) if self.movement is not None else []
-
-    def take_gradients(self, *, mask: bool) -> None:
-        """Of the whole gradients of a step: learned scores get theirs, pruned weights get none.
+    @torch.no_grad()
+    def choose(self, saliency: Saliency, sparsity: float, *, anew: bool = False) -> Masks:
+        """Masks at a sparsity, by the recipe's denominator, threshold and structure.
 
         Args:
-            mask: Whether gradients of pruned weights are set to zero also where nothing is learned
-                from them.
+            saliency: For each tensor in scope one of the same shape; the least go.
+            sparsity: What the schedule says.
+            anew: Choose among all weights; otherwise what is pruned stays pruned.
         """
-        if self.movement is not None:
-            self.movement.take_gradients(self.masks, self.progress)
-        elif mask:
-            for name, kept in self.masks.items():
-                gradient = self.parameters[name].grad
-                if gradient is not None:
-                    gradient.mul_(kept)
+        return self.selection.masks(saliency, {} if anew else self.masks, sparsity)
 
-    def before_step(self, rate_share: float) -> None:
-        """Right before the optimizer's step."""
-        if self.movement is not None:
-            self.movement.before_step(rate_share)
+    @torch.no_grad()
+    def set_masks(
+        self,
+        masks: Masks,
+        sparsity: float,
+        compensate: Callable[[Masks], None] | None = None,
+    ) -> None:
+        """Put masks in force, and pruned weights at zero.
 
-    def after_step(self, step: int) -> None:
-        """After the optimizer's step: masks hold, and learned masks are renewed when due."""
-        if self.movement is None:
-            self.hold()
-            return
-        self.movement.after_step(self.masks)
-        if self.masks and (step + 1) % self.movement.every == 0:
-            self.movement.uncover()
-            self._tighten(step, self.reached)
-
-    def regrow(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
-        """Exchange weights by RigL if that is due; the optimizer's step is then left out.
-
-        Weights that are new have no moments yet.
+        Args:
+            masks: For each tensor in scope, True where a weight stays.
+            sparsity: The schedule's sparsity that they stand for.
+            compensate: Changes weights that stay, before the others are set to zero.
         """
-        share = self.regrowth.share(step) if self.regrowth and self.masks else 0.0
-        if share == 0.0:
-            return False
-        old, self.masks = self.masks, regrow(self.parameters, self.masks, share)
-        for name, mask in self.masks.items():
-            state = optimizer.state.get(self.parameters[name], {})
-            for moment in ("exp_avg", "exp_avg_sq"):
-                if moment in state:
-                    state[moment].masked_fill_(mask & ~old[name], 0.0)
+        if compensate is not None:
+            compensate(masks)
+        self.masks, self.reached = masks, sparsity
         self.hold()
-        return True
 
-    def natural_zeros(self, optimizer: torch.optim.Optimizer) -> int:
-        """Weights outside the masks that may be zero although nobody pruned them.
+    def progress_at(self, sparsity: float) -> float:
+        """How far a sparsity is on the way to the schedule's last, 0..1."""
+        final = self.timeline.final_sparsity
+        return sparsity / final if final else 0.0
 
-        With RigL those that no gradient has moved, since they were grown or at all; else as many as
-        there were before training, such as padding rows.
-        """
-        if self.regrowth is not None:
-            return unmoved(self.parameters, self.masks, optimizer)
-        return self._born_zero
+    def mask_gradients(self) -> None:
+        """Set the gradients of pruned weights to zero."""
+        for name, kept in self.masks.items():
+            gradient = self.parameters[name].grad
+            if gradient is not None:
+                gradient.mul_(kept)
 
     def hold(self) -> None:
         """Set every pruned weight to zero again, as after an optimizer step."""
         apply_masks(self.parameters, self.masks)
 
-    def shares(self) -> dict[str, float]:
-        """Sparsity of the masks over the scope and over the encoder's part of it."""
-        pruned = {name: int((~mask).sum()) for name, mask in self.masks.items()}
-        encoder = sum(n for name, n in pruned.items() if self.parts.prunable[name] == "encoder")
-        scope_total = sum(self._totals[part] for part in self.recipe.scope)
-        return {
-            "scope": sum(pruned.values()) / scope_total if scope_total else 0.0,
-            "encoder": encoder / self._totals["encoder"],
-        }
+    def natural_zeros(self) -> int:
+        """Weights outside the masks that may be zero although nobody pruned them.
+
+        Those that the method names, else as many as there were before training, such as padding
+        rows.
+        """
+        known = self.method.natural_zeros(self.optimizer)
+        return self._born_zero if known is None else known
 
     def state(self) -> dict[str, Tensor]:
-        """Masks and learned scores, for a checkpoint."""
-        learned = self.movement.state() if self.movement is not None else {}
-        return {f"mask/{name}": mask for name, mask in self.masks.items()} | learned
+        """Masks and the method's state, for a checkpoint."""
+        masks = {f"{_MASK}{name}": mask for name, mask in self.masks.items()}
+        return masks | self.method.state()
 
     def load(self, state: Mapping[str, Tensor], reached: float) -> None:
         """Restore what :meth:`state` gave, and the sparsity reached then."""
         self.reached = reached
         self.masks = {
-            name.removeprefix("mask/"): mask.bool().to(self.objective.model.device)
+            name.removeprefix(_MASK): mask.bool().to(self.objective.model.device)
             for name, mask in state.items()
-            if name.startswith("mask/")
+            if name.startswith(_MASK)
         }
-        if self.movement is not None:
-            self.movement.load(state)
+        self.method.load({n: t for n, t in state.items() if not n.startswith(_MASK)})

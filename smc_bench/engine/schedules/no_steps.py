@@ -10,14 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from smc_bench.engine.recipe import Recipe, RewindLR
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.durations import split_duration, to_steps
-from smc_bench.engine.schedules.settings import (
-    OneShotSchedule,
-    RampSchedule,
-    RoundsSchedule,
-    ScaledSchedule,
-)
+from smc_bench.engine.schedules.kinds import Schedule
 
 Key = tuple[str, ...]
 
@@ -71,7 +66,8 @@ def _untrained(recipe: Recipe, text: str) -> bool:
     """Whether no step is what is meant; a length that is rounded to none is not."""
     return (
         split_duration(text)[0] == 0.0
-        and isinstance(recipe.sparsity_schedule, OneShotSchedule)
+        and recipe.sparsity_schedule is not None
+        and recipe.sparsity_schedule.one_event
         and recipe.train.start_from == "teacher"
         and recipe.regrowth is None
     )
@@ -82,19 +78,18 @@ def _lengths(recipe: Recipe) -> Iterator[tuple[Key, str, int]]:
     schedule, length, batch = recipe.sparsity_schedule, recipe.length, recipe.train.batch
     if isinstance(length.length, str):
         yield _DURATION, length.length, length.batch
-    for key, found, its in ((_SCHEDULE, schedule, batch), (_DURATION, length.length, length.batch)):
-        if isinstance(found, RampSchedule):
-            yield (*key, "every"), found.every, its
-        elif isinstance(found, ScaledSchedule):
-            yield (*key, "cycle"), found.cycle, its
-        elif isinstance(found, RoundsSchedule):
-            yield (*key, "round"), found.round, its
     rates, regrowth = recipe.lr_schedule, recipe.regrowth
-    if isinstance(rates, RewindLR) and rates.period is not None and schedule is not None:
-        yield ("lr_schedule", "period"), rates.period, batch
+    for key, found, its in (
+        (_SCHEDULE, schedule, batch),
+        (_DURATION, length.length, length.batch),
+        (_RATES, rates if schedule is not None else None, batch),
+    ):
+        if isinstance(found, Schedule):
+            texts = {name: getattr(found, name) for name in found.must_step}
+            yield from (((*key, name), text, its) for name, text in texts.items() if text)
     if regrowth is not None and schedule is not None:
         yield ("regrowth", "every"), regrowth.every, batch
         yield ("regrowth", "until"), regrowth.until, batch
 
 
-_SCHEDULE = ("sparsity_schedule",)
+_SCHEDULE, _RATES = ("sparsity_schedule",), ("lr_schedule",)

@@ -1,12 +1,16 @@
-"""Sparsity schedules as typed settings; :mod:`sparsity_schedule` makes timelines. No torch."""
+"""Sparsity schedules: typed settings that make their timeline of pruning events. No torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from smc_bench.engine.schedules.durations import Duration, split_duration
+from smc_bench.engine.schedules.durations import Duration, split_duration, to_steps
+from smc_bench.engine.schedules.kinds import AnySparsitySchedule, SparsitySchedule, schedule
+from smc_bench.engine.schedules.levels import ramp_level, rounds_to, scaled_levels
+from smc_bench.engine.schedules.timeline import PruningEvent, Timeline, check_count
 from smc_bench.engine.strict import Strict
 
 
@@ -20,7 +24,8 @@ Absolute = Annotated[Duration, AfterValidator(_absolute)]
 """A duration that the length of training follows from, so not a share of it."""
 
 
-class RampSchedule(Strict):
+@schedule(name="ramp", version=1, source="arXiv 1710.01878, eq. 1; sparseml")
+class RampSchedule(SparsitySchedule):
     """Gradual pruning over a fixed window: an event each ``every`` steps from ``start`` to ``end``.
 
     ``shape`` cubic is s = sf + (s0 - sf)(1 - x)^3 (arXiv 1710.01878, eq. 1), linear the same with
@@ -31,6 +36,7 @@ class RampSchedule(Strict):
     window's start (sparseml).
     """
 
+    must_step: ClassVar[tuple[str, ...]] = ("every",)
     kind: Literal["ramp"] = "ramp"
     initial: float = Field(0.0, ge=0.0, lt=1.0)
     shape: Literal["cubic", "linear"] = "cubic"
@@ -40,8 +46,37 @@ class RampSchedule(Strict):
     end_inclusive: bool = True
     align: Literal["start", "zero"] = "start"
 
+    def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
+        """Events of the window; those that would prune nothing are left out."""
+        start = to_steps(self.start, steps_per_epoch, total)
+        end = to_steps(self.end, steps_per_epoch, total)
+        every = to_steps(self.every, steps_per_epoch, total)
+        if not 0 <= start <= end <= total or every < 1:
+            raise ValueError(
+                f"a ramp from step {start} to {end} every {every} does not fit a training of "
+                f"{total} steps: sparsity_schedule needs start <= end <= train.duration and "
+                "every >= 1 step"
+            )
+        steps = self._steps(start, end, every)
+        exponent, span = 3 if self.shape == "cubic" else 1, max(1, end - start)
+        levels = [ramp_level(self.initial, target, exponent, (s - start) / span) for s in steps]
+        events = [PruningEvent(s, v) for s, v in zip(steps, levels, strict=True) if v > 0.0]
+        return Timeline(total, steps_per_epoch, tuple(events))
 
-class ScaledSchedule(Strict):
+    def _steps(self, start: int, end: int, every: int) -> list[int]:
+        first = start if self.align == "start" else math.ceil(start / every) * every
+        check_count((end - first) // every, "every")
+        steps = list(range(first, end, every)) or [start]
+        if self.end_inclusive and steps[-1] != end:
+            # Rounding to whole steps may set the last regular event just before the end: it is one.
+            if len(steps) > 1 and end - steps[-1] < min(every / 2, len(steps)):
+                steps.pop()
+            steps.append(end)
+        return steps
+
+
+@schedule(name="scaled", version=1, source="this project; the principle: arXiv 2312.13547, 3.3")
+class ScaledSchedule(SparsitySchedule):
     """Length scaled to the target: one large first step, then as many events as the target needs.
 
     The paper gives no formula (arXiv 2312.13547 section 3.3 states the principle); this one is
@@ -51,6 +86,8 @@ class ScaledSchedule(Strict):
     that first level, so that other values of ``initial`` are compared at equal length.
     """
 
+    must_step: ClassVar[tuple[str, ...]] = ("cycle",)
+    sets_length: ClassVar[bool] = True
     kind: Literal["scaled"] = "scaled"
     initial: float = Field(0.7, ge=0.0, lt=1.0)
     removes: float = Field(0.3, ge=1e-3, lt=1.0)
@@ -58,15 +95,33 @@ class ScaledSchedule(Strict):
     cycle: Absolute
     paced_from: float | None = Field(None, ge=0.0, lt=1.0)
 
+    def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
+        """One event a cycle, as many as the target needs; ``total`` follows from them."""
+        start = to_steps(self.start, steps_per_epoch)
+        cycle = to_steps(self.cycle, steps_per_epoch)
+        levels = scaled_levels(target, self.initial, self.removes, self.paced_from)
+        events = tuple(PruningEvent(start + i * cycle, level) for i, level in enumerate(levels))
+        return Timeline(start + len(levels) * cycle, steps_per_epoch, events)
 
-class OneShotSchedule(Strict):
+
+@schedule(name="one_shot", version=1, source="all at once")
+class OneShotSchedule(SparsitySchedule):
     """All weights at once, at one point of training."""
 
+    one_event: ClassVar[bool] = True
     kind: Literal["one_shot"] = "one_shot"
     at: Duration = "0it"
 
+    def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
+        """One event."""
+        at = to_steps(self.at, steps_per_epoch, total)
+        if at > total:
+            raise ValueError(f"one-shot pruning at step {at} comes after the last step {total}")
+        return Timeline(total, steps_per_epoch, (PruningEvent(at, target),))
 
-class RoundsSchedule(Strict):
+
+@schedule(name="rounds", version=1, source="arXiv 1803.03635, 2003.02389")
+class RoundsSchedule(SparsitySchedule):
     """Iterative pruning: train a round, prune, go back to the start, again (arXiv 1803.03635).
 
     Each pruning removes the share ``removes`` of the weights that are left (the last one less, or a
@@ -78,15 +133,33 @@ class RoundsSchedule(Strict):
     optimizer's moments) as they are: learning-rate rewinding (arXiv 2003.02389).
     """
 
+    must_step: ClassVar[tuple[str, ...]] = ("round",)
+    sets_length: ClassVar[bool] = True
+    method: ClassVar[str | None] = "lottery"
     kind: Literal["rounds"] = "rounds"
     removes: float = Field(0.2, ge=1e-3, lt=1.0)
     round: Absolute
     weights: Literal["rewound", "kept"] = "rewound"
 
+    def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
+        """An event after each round but the last; ``total`` follows from the rounds."""
+        length = to_steps(self.round, steps_per_epoch)
+        count = rounds_to(target, self.removes)
+        check_count(count, "removes")
+        levels = [1.0 - (1.0 - self.removes) ** i for i in range(1, count)] + [target]
+        back = self.weights == "rewound"
+        events = tuple(PruningEvent(i * length, level, back) for i, level in enumerate(levels, 1))
+        return Timeline((count + 1) * length, steps_per_epoch, events, length)
 
-SparsitySchedule = Annotated[
-    RampSchedule | ScaledSchedule | OneShotSchedule | RoundsSchedule, Field(discriminator="kind")
-]
+
+def _sets_length(value: SparsitySchedule) -> SparsitySchedule:
+    if not value.sets_length:
+        raise ValueError(f"{value.kind} does not set the length of training")
+    return value
+
+
+LengthSchedule = Annotated[AnySparsitySchedule, AfterValidator(_sets_length)]
+"""A schedule that the length of training follows from."""
 
 
 class EqualSteps(Strict):
@@ -97,4 +170,4 @@ class EqualSteps(Strict):
     """
 
     batch: int = Field(ge=1)
-    length: Duration | ScaledSchedule | RoundsSchedule
+    length: Duration | LengthSchedule

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from smc_bench.engine.pruning.pruner import Pruner
+from smc_bench.engine.pruning.methods.base import Step
+from smc_bench.engine.pruning.methods.rigl import RigL
 from tests.helpers.engine import MemoryContext, recipe, tiny_classifier, trainer
 
 CLIP, RATE, STEPS, SPARSITY, EPSILON = 0.05, 1e-2, 5, 0.6, 1e-2
@@ -98,17 +99,18 @@ def test_rigl_grows_by_gradients_of_pruned_weights(
 ) -> None:
     """They are masked for clipping, but only where no exchange is due."""
     seen: list[bool] = []
-    whole = Pruner.regrow
+    whole = RigL.replaces_step
 
-    def looked_at(self: Pruner, step: int, optimizer: torch.optim.Optimizer) -> bool:
-        gradients = {n: p.grad for n, p in self.parameters.items()}
-        if step % 2 == 0 and step:
+    def looked_at(self: RigL, step: Step) -> bool:
+        gradients = {n: p.grad for n, p in self.pruner.parameters.items()}
+        if step.number % 2 == 0 and step.number:
+            masks = self.pruner.masks
             seen.append(
-                any(bool((gradients[n][~m] != 0).any()) for n, m in self.masks.items())  # type: ignore[index]
+                any(bool((gradients[n][~m] != 0).any()) for n, m in masks.items())  # type: ignore[index]
             )
-        return whole(self, step, optimizer)
+        return whole(self, step)
 
-    monkeypatch.setattr(Pruner, "regrow", looked_at)
+    monkeypatch.setattr(RigL, "replaces_step", looked_at)
     rigl = settings().model_copy(update={"regrowth": recipe(regrowth={"every": "2it"}).regrowth})
     run = trainer(tiny_classifier(), rigl, SPARSITY, MemoryContext(tmp_path))
     run.reach(1)

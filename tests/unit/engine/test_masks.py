@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils import prune
 
-from smc_bench.engine.pruning.masks import apply_masks, pruned_count, tighten, tighten_by_part
+from smc_bench.engine.pruning.masks import apply_masks, tighten, tighten_by_part
+from smc_bench.engine.pruning.targets import pruned_count
 from smc_bench.errors import DivergedError
 
 

@@ -117,8 +117,7 @@ def test_movement_lets_weights_come_back(tmp_path: Path) -> None:
     first = {n: m.clone() for n, m in early.pruner.masks.items()}
     zero = {n: (w == 0) for n, w in early.pruner.parameters.items()}
     assert sum(int(z.sum()) for z in zero.values()) == sum(int((~m).sum()) for m in first.values())
-    assert early.pruner.movement is not None
-    hidden = early.pruner.movement.dense
+    hidden = early.pruner.method.dense
     assert all(bool((hidden[n][~m] != 0).any()) for n, m in first.items() if not m.all())
 
 
@@ -181,8 +180,8 @@ def test_every_scorer_prunes_to_the_exact_count_and_resumes(name: str, tmp_path:
 def test_recomputations_pass_through_equal_steps(tmp_path: Path) -> None:
     seen = []
     run = trained(recipe(recomputations=4), 0.8, tmp_path)
-    tighten_to = run.pruner._tighten
-    run.pruner._tighten = lambda step, s: (seen.append(s), tighten_to(step, s))
+    method, update = run.pruner.method, run.pruner.method.update_masks
+    method.update_masks = lambda step, s: (seen.append(s), update(step, s))
     event = run.timeline.events[0]
     run.pruner.prune(type(event)(event.step, 0.9))
     assert seen == pytest.approx([0.825, 0.85, 0.875, 0.9])

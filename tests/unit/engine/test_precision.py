@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import predict
 from smc_bench.engine.pruning.calibration import Probe
-from smc_bench.engine.pruning.scorers.registry import LEARNED, SCORERS, checked_options
+from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.engine.trainer import Trainer
@@ -84,7 +84,7 @@ def watched(model: Any) -> Iterator[set[torch.dtype]]:
 
 @pytest.mark.parametrize("padding", ["none", "dynamic"])
 @pytest.mark.parametrize("precision", HALF)
-@pytest.mark.parametrize("name", sorted(set(SCORERS) - LEARNED))
+@pytest.mark.parametrize("name", sorted(n for n, s in SCORERS.items() if s.method is None))
 def test_scorers_see_float32_in_every_precision(
     name: str, precision: str, padding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

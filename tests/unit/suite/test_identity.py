@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from smc_bench.engine.recipe import Recipe
-from smc_bench.suite.cell import Cell, difference
+from smc_bench.suite.cell import Cell, difference, identity_content
 
 BASE: dict[str, Any] = {
     "task": {
@@ -93,6 +93,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.sparsity_schedule.kind", "rounds"), ("recipe.lr_schedule.kind", "linear"),
     ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
     ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
+    ("recipe.method", "own"), ("recipe.method_options", {"every": 3}),
+    ("versions", {"method": 2}),
 ]  # fmt: skip
 # No other value is allowed beside the rest of BASE, so these are looked at alone.
 NOT_ALONE = {
@@ -101,6 +103,7 @@ NOT_ALONE = {
     "recipe.train.duration",
     "recipe.train.selection",
     "recipe.regrowth",
+    "recipe.method_options",
 }
 
 
@@ -121,6 +124,21 @@ def test_regrowth_changes_the_identity() -> None:
         for value in (None, {"every": "10it"}, {"every": "20it"}, {"every": "10it", "rate": 0.3})
     }
     assert len(found) == 4
+
+
+def test_method_options_change_the_identity() -> None:
+    base = with_value(BASE, "recipe.method", "own")
+    found = {
+        Cell.model_validate(with_value(base, "recipe.method_options", value)).id
+        for value in ({}, {"every": 3}, {"every": 4})
+    }
+    assert len(found) == 3
+
+
+def test_no_method_is_not_written_out() -> None:
+    """So that identities and records are what they were before there was a choice."""
+    content = identity_content(Cell.model_validate(BASE))
+    assert not {"method", "method_options"} & set(content["recipe"])
 
 
 def leaves(model: type[BaseModel], chosen: Any, prefix: str = "") -> set[str]:

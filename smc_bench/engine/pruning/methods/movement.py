@@ -12,78 +12,77 @@ schedule of sparsity does, each to its final value (the authors' ``final_thresho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from smc_bench.engine.pruning.masks import Masks, apply_masks
+from smc_bench.engine.pruning.masks import Masks
+from smc_bench.engine.pruning.methods.base import PruningMethod, Step
+from smc_bench.engine.pruning.pruner import Pruner
+from smc_bench.engine.schedules.sparsity import PruningEvent
 
 
-class MovementScores:
+class Movement(PruningMethod):
     """Scores of the prunable weights, and the values of those that are masked at present."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], options: Mapping[str, Any]) -> None:
+    def __init__(self, pruner: Pruner) -> None:
         """All scores are zero at first, as in the authors' code (``mask_init constant``)."""
-        self.parameters, self.options = parameters, options
-        self.scores = {n: nn.Parameter(torch.zeros_like(p)) for n, p in parameters.items()}
-        self.dense = {name: p.detach().clone() for name, p in parameters.items()}
-        self.optimizer = torch.optim.Adam(self.scores.values(), lr=options["score_lr"])
+        super().__init__(pruner)
+        self.settings = pruner.recipe.scorer_options
+        self.parameters = pruner.parameters
+        self.scores = {n: nn.Parameter(torch.zeros_like(p)) for n, p in self.parameters.items()}
+        self.dense = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.optimizer = torch.optim.Adam(self.scores.values(), lr=self.settings["score_lr"])
 
     @property
-    def every(self) -> int:
-        """Optimizer steps between two choices of the masks."""
-        return int(self.options["reselect"])
+    def learned(self) -> list[nn.Parameter]:
+        """The scores."""
+        return list(self.scores.values())
 
-    @property
-    def soft(self) -> bool:
-        """Whether masks follow from a threshold on the scores instead of their rank."""
-        return "penalty" in self.options
-
-    @torch.no_grad()
-    def over_threshold(self, share: float) -> Masks:
-        """Masks of soft movement when tau has come to ``share`` (0..1) of its final value."""
-        limit = self.options["threshold"] * share
-        return {name: score.sigmoid() > limit for name, score in self.scores.items()}
+    def on_event(self, event: PruningEvent) -> None:
+        """Choose the masks among all weights: what was pruned may come back."""
+        self.uncover()
+        for sparsity in self.pruner.levels(event):
+            self.pruner.set_masks(self.masks_at(sparsity), sparsity)
 
     @torch.no_grad()
-    def take_gradients(self, masks: Masks, share: float) -> None:
-        """Give the scores their gradients, from the weights' whole ones, and mask those.
+    def masks_at(self, sparsity: float) -> Masks:
+        """Masks by the rank of the scores, at a sparsity of the schedule."""
+        scores = {name: score.detach() for name, score in self.scores.items()}
+        return self.pruner.choose(scores, sparsity, anew=True)
 
-        Args:
-            masks: Masks of the forward pass just taken.
-            share: How far the sparsity schedule has come, 0..1.
-        """
+    @torch.no_grad()
+    def take_gradients(self, step: Step) -> None:
+        """Give the scores their gradients, from the weights' whole ones, and mask those."""
         for name, parameter in self.parameters.items():
             assert parameter.grad is not None
-            score = self.scores[name]
-            score.grad = parameter.grad * self.dense[name]
-            if self.soft:
-                # The penalty is the mean over tensors of each one's mean of sigmoid(S).
-                value = score.sigmoid()
-                weight = self.options["penalty"] * share / (score.numel() * len(self.scores))
-                score.grad += weight * value * (1.0 - value)
-            if name in masks:
-                parameter.grad.mul_(masks[name])
+            self.scores[name].grad = self.score_gradient(name, parameter.grad)
+        self.pruner.mask_gradients()
+
+    def score_gradient(self, name: str, gradient: Tensor) -> Tensor:
+        """dL/dS of one tensor from dL/dW' of the masked weights."""
+        return gradient * self.dense[name]
 
     @torch.no_grad()
-    def before_step(self, rate_share: float) -> None:
-        """Move the scores, and hand the optimizer the whole weights.
-
-        Args:
-            rate_share: Learning rate over its peak; scores follow the weights' schedule.
-        """
+    def before_step(self, step: Step) -> None:
+        """Move the scores, at the weights' schedule, and hand the optimizer the whole weights."""
         self.uncover()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options["score_lr"] * rate_share
+            group["lr"] = self.settings["score_lr"] * step.rate_share
         self.optimizer.step()
 
     @torch.no_grad()
-    def after_step(self, masks: Masks) -> None:
-        """Remember what the optimizer made of the weights, then mask them again."""
+    def after_step(self, step: Step) -> None:
+        """Remember what the optimizer made of the weights, then mask them again.
+
+        Masks are chosen anew every ``reselect`` steps.
+        """
         for name, parameter in self.parameters.items():
             self.dense[name].copy_(parameter)
-        apply_masks(self.parameters, masks)
+        self.pruner.hold()
+        if self.pruner.masks and (step.number + 1) % self.settings["reselect"] == 0:
+            self.uncover()
+            self.pruner.set_masks(self.masks_at(self.pruner.reached), self.pruner.reached)
 
     @torch.no_grad()
     def uncover(self) -> None:
@@ -114,3 +113,21 @@ class MovementScores:
             if kept:
                 device = {k: v if k == "step" else v.to(score.device) for k, v in kept.items()}
                 self.optimizer.state[score] = device
+
+
+class SoftMovement(Movement):
+    """Masks by a threshold on the scores, under a penalty on them: the sparsity is an outcome."""
+
+    @torch.no_grad()
+    def masks_at(self, sparsity: float) -> Masks:
+        """Masks when tau has come as far as the sparsity schedule has."""
+        limit = self.settings["threshold"] * self.pruner.progress_at(sparsity)
+        return {name: score.sigmoid() > limit for name, score in self.scores.items()}
+
+    def score_gradient(self, name: str, gradient: Tensor) -> Tensor:
+        """Adds the gradient of the penalty: the mean over tensors of each one's mean sigmoid(S)."""
+        score = self.scores[name]
+        value = score.sigmoid()
+        share = self.pruner.progress_at(self.pruner.reached)
+        weight: float = self.settings["penalty"] * share / (score.numel() * len(self.scores))
+        return super().score_gradient(name, gradient) + weight * value * (1.0 - value)

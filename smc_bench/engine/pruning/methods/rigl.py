@@ -17,6 +17,9 @@ import torch
 from torch import nn
 
 from smc_bench.engine.pruning.masks import Masks, lowest
+from smc_bench.engine.pruning.methods.base import Step
+from smc_bench.engine.pruning.methods.scored import ScoredPruning
+from smc_bench.engine.pruning.pruner import Pruner
 from smc_bench.engine.recipe import Regrowth
 from smc_bench.engine.schedules.durations import to_steps
 from smc_bench.engine.schedules.sparsity import Timeline
@@ -48,6 +51,38 @@ class RegrowthPlan:
         if step == 0 or step % self.every or step >= self.until:
             return 0.0
         return self.rate / 2.0 * (1.0 + math.cos(math.pi * step / self.until))
+
+
+class RigL(ScoredPruning):
+    """Prunes once by the recipe's scorer, then exchanges weights every few steps."""
+
+    def __init__(self, pruner: Pruner) -> None:
+        """Spell the recipe's ``regrowth`` out in steps."""
+        super().__init__(pruner)
+        assert pruner.recipe.regrowth is not None
+        self.plan = RegrowthPlan.of(pruner.recipe.regrowth, pruner.timeline)
+
+    def replaces_step(self, step: Step) -> bool:
+        """Exchange weights if that is due; the optimizer's step is then left out.
+
+        Weights that are new have no moments yet.
+        """
+        pruner = self.pruner
+        share = self.plan.share(step.number) if pruner.masks else 0.0
+        if share == 0.0:
+            return False
+        old, new = pruner.masks, regrow(pruner.parameters, pruner.masks, share)
+        for name, mask in new.items():
+            state = step.optimizer.state.get(pruner.parameters[name], {})
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if moment in state:
+                    state[moment].masked_fill_(mask & ~old[name], 0.0)
+        pruner.set_masks(new, pruner.reached)
+        return True
+
+    def natural_zeros(self, optimizer: torch.optim.Optimizer) -> int | None:
+        """Weights that no gradient has moved, since they were grown or at all."""
+        return unmoved(self.pruner.parameters, self.pruner.masks, optimizer)
 
 
 @torch.no_grad()

@@ -1,21 +1,20 @@
 """Scorers by name, without torch: version, options, source, and where the code is.
 
-A scorer is a function (weights, statistics) -> saliency; see docs/add-a-scorer.md.
+A scorer is a function (weights, statistics) -> saliency; see docs/extend.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from pydantic import Field
 
 from smc_bench.engine.pruning.obert.options import ObertOptions
-from smc_bench.engine.recipe import Strict
+from smc_bench.engine.registering import check_entry, where
+from smc_bench.engine.strict import Strict
 from smc_bench.errors import SuiteError
-
-LEARNED = frozenset({"movement", "soft_movement"})
-"""Scorers whose scores are learned from the first step of training on."""
 
 
 class NoOptions(Strict):
@@ -61,6 +60,7 @@ class ScorerSpec:
     Attributes:
         name: Exact name in a recipe.
         free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
+        method: The pruning method that learns these scores while training, if there is one.
         version: Raised whenever the same input would give other saliencies; part of identity.
         function: ``module:name`` of the implementation, imported when a cell first needs it.
         source: Paper or code that defines it.
@@ -73,6 +73,7 @@ class ScorerSpec:
     source: str
     options: type[Strict] = NoOptions
     free: bool = False
+    method: str | None = None
 
 
 SCORERS: dict[str, ScorerSpec] = {}
@@ -82,15 +83,50 @@ def register(spec: ScorerSpec) -> ScorerSpec:
     """Add a scorer under its exact name.
 
     Raises:
-        SuiteError: If another scorer has that name.
+        SuiteError: If another scorer has that name, or the entry is not complete.
     """
+    check_entry("scorer", spec.name, spec.version, spec.source)
     if SCORERS.get(spec.name, spec) != spec:
         raise SuiteError(f"two scorers are called {spec.name!r}: rename one of them")
     SCORERS[spec.name] = spec
     return spec
 
 
-def checked_options(spec: ScorerSpec, options: dict[str, Any]) -> dict[str, Any]:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def scorer(
+    *, name: str, version: int, source: str, options: type[Strict] = NoOptions
+) -> Callable[[F], F]:
+    """Register a function (weights, statistics) -> saliency as a scorer.
+
+    Args:
+        name: What recipes write as ``scorer``.
+        version: Raise it whenever the same input would give other saliencies: cells run anew.
+        source: Paper or code that defines it.
+        options: Strict model of ``scorer_options``.
+
+    Raises:
+        SuiteError: If the name is taken, or the function is not at the top level of its file.
+    """
+
+    def add(function: F) -> F:
+        path = where("scorer", name, function)
+        register(ScorerSpec(name, version, path, source, options))
+        return function
+
+    return add
+
+
+class HasOptions(Protocol):
+    """A spec of something that a recipe gives options to."""
+
+    @property
+    def options(self) -> type[Strict]:
+        """Strict model of the options."""
+
+
+def checked_options(spec: HasOptions, options: dict[str, Any]) -> dict[str, Any]:
     """Options with defaults filled in, so that identity does not depend on writing them out.
 
     Raises:
@@ -137,9 +173,10 @@ register(
     ScorerSpec(
         name="movement",
         version=1,
-        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        function="smc_bench.engine.pruning.methods.movement:Movement",
         source="scores learned by straight-through gradients; arXiv 2005.07683",
         options=MovementOptions,
+        method="movement",
     )
 )
 register(
@@ -164,9 +201,10 @@ register(
     ScorerSpec(
         name="soft_movement",
         version=1,
-        function="smc_bench.engine.pruning.methods.movement:MovementScores",
+        function="smc_bench.engine.pruning.methods.movement:SoftMovement",
         source="movement with a threshold and a penalty on the scores; arXiv 2005.07683",
         options=SoftMovementOptions,
         free=True,
+        method="soft_movement",
     )
 )

@@ -1,0 +1,267 @@
+"""Schedules, scorers and methods of a plug-in: registered, checked, named in identities."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smc_bench import plugins
+from smc_bench.engine.prefix import prefix_content, prefix_steps
+from smc_bench.engine.pruning.methods.registry import METHODS
+from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.kinds import RATES, SPARSITY
+from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.engine.versions import later_versions
+from smc_bench.errors import SmcBenchError, SuiteError
+from smc_bench.store.reading import parse_cell
+from smc_bench.suite.cell import Cell
+from smc_bench.suite.load import load_suite
+from tests.helpers.registries import untouched
+from tests.unit.suite.test_identity import BASE, with_value
+
+HEAD = """
+from smc_bench.extend import *
+
+"""
+HALVES = (
+    HEAD
+    + """
+@schedule(name="halves", version=1, source="a test")
+class Halves(SparsitySchedule):
+    events: int = 4
+
+    def timeline(self, target, steps_per_epoch, total):
+        levels = [target * (1 - 0.5**i) for i in range(1, self.events)] + [target]
+        events = tuple(PruningEvent(2 * i, level) for i, level in enumerate(levels, 1))
+        return Timeline(total, steps_per_epoch, events)
+"""
+)
+STAIRS = (
+    HEAD
+    + """
+@schedule(name="stairs", version=2, source="a test")
+class Stairs(RateSchedule):
+    every: Duration = "1ep"
+    floor: float = 0.0
+
+    def rate(self, step, timeline):
+        return self.peak * 0.5 ** (step // to_steps(self.every, timeline.steps_per_epoch))
+"""
+)
+METHOD = (
+    HEAD
+    + """
+class Options(Strict):
+    every: int = 3
+
+@method(name="own", version=3, source="a test", options=Options)
+class Own(ScoredPruning):
+    pass
+"""
+)
+SCORER = (
+    HEAD
+    + """
+@scorer(name="inverse", version=1, source="a test")
+def inverse(weights, statistics):
+    return {name: -weight.abs() for name, weight in weights.items()}
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    with untouched():
+        yield
+
+
+def load(tmp_path: Path, text: str, name: str = "own.py") -> list[str]:
+    (tmp_path / name).write_text(text)
+    return plugins.load_file(tmp_path / name)
+
+
+def recipe(**changes: Any) -> Recipe:
+    base = {
+        "lr_schedule": {"kind": "stairs", "peak": 0.8},
+        "sparsity_schedule": {"kind": "halves"},
+        "train": {"duration": "10it", "batch": 8},
+    }
+    return Recipe.model_validate(base | changes)
+
+
+def test_schedules_of_a_plugin_make_timelines_and_rates(tmp_path: Path) -> None:
+    assert load(tmp_path, HALVES + STAIRS.removeprefix(HEAD)) == ["halves", "stairs"]
+    settings = recipe()
+    timeline = build_timeline(settings, 0.8, 24)  # three steps an epoch
+    assert [(e.step, e.sparsity) for e in timeline.events] == [
+        (2, 0.4),
+        (4, pytest.approx(0.6)),
+        (6, pytest.approx(0.7)),
+        (8, 0.8),
+    ]
+    rates = [learning_rate(settings, timeline, step) for step in range(10)]
+    assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1]
+    assert Recipe.model_validate(settings.model_dump(mode="json")) == settings
+    assert settings.lr_schedule.with_peak(1.6).peak == 1.6
+
+
+def test_versions_above_1_are_in_the_identity(tmp_path: Path) -> None:
+    load(tmp_path, HALVES + STAIRS.removeprefix(HEAD) + METHOD.removeprefix(HEAD))
+    assert later_versions(recipe()) == {"lr_schedule": 2}
+    assert later_versions(recipe(method="own")) == {"lr_schedule": 2, "method": 3}
+    assert later_versions(recipe(lr_schedule={"kind": "linear", "peak": 1.0})) == {}
+    one, two = (
+        Cell.model_validate(BASE | {"versions": versions}) for versions in ({}, {"method": 3})
+    )
+    assert one.id == Cell.model_validate(BASE).id != two.id
+
+
+def test_a_beginning_follows_from_rates_and_the_code_of_plugins(tmp_path: Path) -> None:
+    load(tmp_path, HALVES + STAIRS.removeprefix(HEAD) + METHOD.removeprefix(HEAD))
+    contents = []
+    for changes in (
+        {},
+        {"lr_schedule": {"kind": "stairs", "peak": 0.8, "every": "2it"}},
+        {"lr_schedule": {"kind": "stairs", "peak": 0.8, "every": "1it"}},
+        {"lr_schedule": {"kind": "constant", "peak": 0.8}},
+    ):
+        made = recipe(**changes)
+        timeline = build_timeline(made, 0.8, 24)
+        assert prefix_steps(made, timeline) == 2
+        contents.append(prefix_content(made, timeline))
+    # The first two have the same rates up to step 2.
+    assert contents[0] == contents[1]
+    assert contents[1] != contents[2]
+    assert contents[0]["plugins"][0].startswith("smc_bench_plugin_own_")
+    assert "plugins" not in contents[3]
+    own = recipe(method="own")
+    assert prefix_steps(own, build_timeline(own, 0.8, 24)) == 0  # unless it says that it may
+
+
+WRONG = {
+    "no method": (HALVES.replace("def timeline", "def other"), "Halves has no method timeline"),
+    "no class": (HALVES.replace("(SparsitySchedule)", ""), "must be a class made from"),
+    "taken": (HALVES.replace('"halves"', '"ramp"'), "two kinds of sparsity_schedule .* 'ramp'"),
+    "version 0": (STAIRS.replace("version=2", "version=0"), "version must be a whole number"),
+    "no source": (STAIRS.replace("a test", " "), "source must say where it comes from"),
+    "name": (SCORER.replace('"inverse"', '"a/b"'), "scorer 'a/b': can't be a name"),
+    "taken method": (METHOD.replace('"own"', '"rigl"'), "two methods are called 'rigl'"),
+    "no method class": (METHOD.replace("(ScoredPruning)", ""), "made from PruningMethod"),
+    "no event": (METHOD.replace("ScoredPruning", "PruningMethod"), "Own has no method on_event"),
+    "inner": (
+        HEAD + "def f():\n    @scorer(name='x', version=1, source='y')\n    def g(w, s): pass\nf()",
+        "must stand at the top level",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_entry_is_an_error_with_file_and_line(name: str, tmp_path: Path) -> None:
+    text, message = WRONG[name]
+    before = [dict(table) for table in plugins.REGISTRIES]
+    with pytest.raises(SmcBenchError, match=rf"own\.py:[0-9]+: .*{message}"):
+        load(tmp_path, text)
+    assert before == [dict(table) for table in plugins.REGISTRIES]
+
+
+SUITE = """
+name: own
+title: Own
+tasks: [sst2]
+model: minilm-l6
+sparsity: [0.5]
+seeds: [1]
+baseline: one-shot-magnitude
+recipe:
+  train: {duration: 20it}
+arms:
+  first: {}
+"""
+BROKEN = {
+    "kind": ("sparsity_schedule: {kind: halfs}", "did you mean 'halves'"),
+    "key": ("sparsity_schedule: {kind: halves, event: 3}", "unknown key; did you mean 'events'"),
+    "rate": ("lr_schedule: {kind: stair, peak: 1}", "did you mean 'stairs'"),
+    "method": ("method: owm", "unknown method 'owm'; did you mean 'own'"),
+    "option": ("method: own, method_options: {evry: 2}", "unknown key; did you mean 'every'"),
+    "value": ("method: own, method_options: {every: x}", "must be a whole number"),
+    "no method": ("method_options: {every: 2}", "method_options need a method"),
+    "asked by another key": ("method: rigl", "rigl is asked for by regrowth: leave method out"),
+    "two methods": ("method: own, scorer: movement", "chooses the masks anew"),
+    "fails": ("sparsity_schedule: {kind: fails}", "'fails' failed: ZeroDivisionError"),
+    "falls": ("sparsity_schedule: {kind: halves, events: 30}", "outside a training of 20 steps"),
+    "no rate": ("lr_schedule: {kind: none, peak: 1}", "'none' gives a rate of nan at step 0"),
+}
+FAILS = """
+@schedule(name="fails", version=1, source="a test")
+class Fails(SparsitySchedule):
+    def timeline(self, target, steps_per_epoch, total):
+        return 1 / 0
+
+@schedule(name="none", version=1, source="a test")
+class Nothing(RateSchedule):
+    def rate(self, step, timeline):
+        return float("nan")
+"""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_in_a_suite_is_named_with_its_line(name: str, tmp_path: Path) -> None:
+    text, message = BROKEN[name]
+    everything = [HALVES, STAIRS, METHOD, FAILS]
+    load(tmp_path, HEAD + "".join(part.removeprefix(HEAD) for part in everything))
+    suite = tmp_path / "own.yaml"
+    suite.write_text(SUITE.replace("first: {}", f"first: {{{text}}}"))
+    with pytest.raises(SuiteError, match=rf"own\.yaml:12: arms\.first.*({message})"):
+        load_suite(suite)
+
+
+def test_a_stored_cell_is_read_without_its_plugin(tmp_path: Path) -> None:
+    """Other people's cells in a store must not look damaged."""
+    load(tmp_path, HALVES + STAIRS.removeprefix(HEAD))
+    content = with_value(BASE, "recipe.sparsity_schedule", {"kind": "halves", "events": 5})
+    content = with_value(content, "recipe.lr_schedule", {"kind": "stairs", "peak": 0.5})
+    content = with_value(content, "recipe.train.duration", "10it")
+    cell = Cell.model_validate(content)
+    for kinds in (SPARSITY, RATES):
+        kinds.specs.pop("halves", None)
+        kinds.specs.pop("stairs", None)
+    stored = parse_cell(cell.model_dump(mode="json"), tmp_path / "cell.json")
+    assert stored is not None
+    assert stored.id == cell.id
+    with pytest.raises(ValueError, match="load the plug-in that registers it"):
+        build_timeline(stored.recipe, 0.5, 24)
+
+
+def test_registering_twice_is_fine_and_methods_load_by_name(tmp_path: Path) -> None:
+    assert load(tmp_path, METHOD) == ["own"]
+    assert load(tmp_path, METHOD) == []
+    assert METHODS["own"].function.endswith(":Own")
+
+
+def test_reading_a_plugin_loads_no_torch(tmp_path: Path) -> None:
+    """What planning does: the file, a recipe with all it registers, its timeline and rates."""
+    everything = [HALVES, STAIRS, METHOD, SCORER]
+    path = tmp_path / "own.py"
+    path.write_text(HEAD + "".join(part.removeprefix(HEAD) for part in everything))
+    suite = tmp_path / "own.yaml"
+    suite.write_text(
+        SUITE.replace(
+            "first: {}",
+            "first: {scorer: inverse, method: own, lr_schedule: {kind: stairs, peak: 1}, "
+            "sparsity_schedule: {kind: halves}}",
+        )
+    )
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom smc_bench import plugins\n"
+        "from smc_bench.suite.load import load_suite\n"
+        f"plugins.load_file({str(path)!r})\n"
+        f"load_suite(Path({str(suite)!r}))\n"
+        "assert not {'torch', 'transformers', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
