@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import ARCHITECTURES, component_map
+from smc_bench.models.architecture import architecture, component_map
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]
@@ -134,13 +134,13 @@ def component_costs(
 
 def _modules(graph: nn.Module) -> dict[Part, list[str]]:
     """Submodules of each component; the head is what is left."""
-    architecture = ARCHITECTURES[str(graph.config.model_type)]  # type: ignore[union-attr]
+    row = architecture(graph.config)
     base = str(graph.base_model_prefix)
     known = dict(graph.named_modules())
     named: dict[Part, tuple[str, ...]] = {
-        "embeddings": architecture.embeddings,
-        "encoder": architecture.encoder,
-        "pooler": ("pooler",),
+        "embeddings": row.embeddings,
+        "encoder": row.blocks,
+        "pooler": row.pooler,
     }
     return {
         part: [path for path in (f"{base}.{name}" for name in names) if path in known]

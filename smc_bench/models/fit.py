@@ -8,12 +8,8 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
+from smc_bench.models.architecture import architecture
 from smc_bench.tasks.base import Head
-
-# These number positions from padding_idx + 1 on, so the first ones are never used.
-_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-# These have one token type (or none), and are given no others.
-_ONE_TYPE = _FROM_PADDING | {"distilbert"}
 
 
 def positions(config: Any) -> int | None:
@@ -21,7 +17,7 @@ def positions(config: Any) -> int | None:
     limit = int(getattr(config, "max_position_embeddings", 0) or 0)
     if not limit:
         return None
-    skipped = (config.pad_token_id or 0) + 1 if config.model_type in _FROM_PADDING else 0
+    skipped = (config.pad_token_id or 0) + 1 if architecture(config).after_padding else 0
     return max(limit - skipped, 0)
 
 
@@ -116,7 +112,7 @@ def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
         )
     types = max(encoded.get("token_type_ids") or [0])
     known = int(getattr(config, "type_vocab_size", 0) or 0)
-    if types >= max(known, 1) and config.model_type not in _ONE_TYPE:
+    if types >= max(known, 1) and architecture(config).token_types:
         raise ModelError(
             f"{folder}: its tokenizer tells {types + 1} kinds of text apart (token_type_ids), but "
             f"the model has {known} (type_vocab_size)"

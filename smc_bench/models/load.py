@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import ARCHITECTURES
+from smc_bench.models.architecture import ARCHITECTURES, architecture
 from smc_bench.models.files import check_folder, has_tokenizer
 from smc_bench.models.loading import check_finite, judge
 from smc_bench.tasks.base import Head
@@ -29,8 +29,6 @@ _AUTO: dict[Head, Any] = {
     "multiple_choice": AutoModelForMultipleChoice,
     "question_answering": AutoModelForQuestionAnswering,
 }
-# The names that architectures give to their two dropout rates.
-_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -132,8 +130,8 @@ def load_with_notes(
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     config = load_config(folder)
     former = _set_labels(config, head, labels, names)
-    for name in _DROPOUT:
-        if dropout is not None and hasattr(config, name):
+    if dropout is not None:
+        for name in architecture(config).dropout:
             setattr(config, name, dropout)
     torch.manual_seed(seed)
     try:

@@ -25,13 +25,10 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from smc_bench.models.architecture import ARCHITECTURES
+from smc_bench.models.architecture import architecture
 
 ATTENTION = "smc_bench_packed"
 """Name of the attention function; on padded batches it is transformers' ``sdpa``."""
-
-PACKABLE = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra"})
-"""Model types whose layers use the attention interface (MPNet's do not)."""
 
 # What one more group costs, in padded query-key pairs (a few small kernels a layer, measured on a
 # CPU: a batch of 32 short sentences is one or two groups, 16 long windows are nearly 16).
@@ -237,9 +234,10 @@ def enable_packing(model: Any, *, spans: bool) -> bool:
         model: A model with a head; its encoder's output gets a hook, once.
         spans: Whether the head reads every position, or the first alone.
     """
-    if model.config.model_type not in PACKABLE:
+    row = architecture(model.config)
+    if not row.packable:
         return False
-    encoder = getattr(model.base_model, ARCHITECTURES[model.config.model_type].encoder[0])
+    encoder = getattr(model.base_model, row.blocks[0])
     hook = _unpack_all if spans else _unpack_first
     if hook not in encoder._forward_hooks.values():
         model.set_attn_implementation(ATTENTION)
@@ -267,9 +265,7 @@ def _unpack_all(module: nn.Module, inputs: Any, given: dict[str, Any], output: A
 
 def first_position(model: Any) -> int:
     """Position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
-    if model.config.model_type in {"roberta", "xlm-roberta", "camembert"}:
-        return int(model.config.pad_token_id) + 1
-    return 0
+    return int(model.config.pad_token_id) + 1 if architecture(model.config).after_padding else 0
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

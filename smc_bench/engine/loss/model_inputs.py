@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.loss.losses import HeadOutput
+from smc_bench.models.architecture import architecture
 from smc_bench.models.packing import Layout, enable_packing, first_position
 from smc_bench.tasks.base import Feature, Head
 from smc_bench.tasks.collate import collate, lay_out
@@ -18,8 +19,6 @@ from smc_bench.tasks.collate import collate, lay_out
 Padding = Literal["none", "dynamic"]
 
 _PADDED = ("input_ids", "attention_mask", "token_type_ids")
-# These have one token type (or none): a tokenizer's second type would be out of range.
-_ONE_TYPE = frozenset({"distilbert", "mpnet", "roberta", "camembert", "xlm-roberta"})
 _TARGETS = ("labels", "start_positions", "end_positions")
 
 
@@ -69,7 +68,8 @@ class Feed:
     def batch(self, features: Sequence[Feature]) -> Batch:
         """A batch of these features."""
         made = self._packed(features) if self.padding == "none" else self._padded(features)
-        if self.model.config.model_type in _ONE_TYPE:
+        # A tokenizer's second type would be out of range, or another model's.
+        if not architecture(self.model.config).token_types:
             made.inputs.pop("token_type_ids", None)
         return made
 
