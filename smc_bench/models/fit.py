@@ -8,8 +8,16 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import architecture
+from smc_bench.models.architecture import Kind, architecture
+from smc_bench.models.heads import flat_choices
 from smc_bench.tasks.base import Head
+
+# Special tokens that a kind of model can't do without.
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    "encoder": ("pad_token", "cls_token", "sep_token"),
+    "decoder": ("pad_token",),
+    "encoder-decoder": ("pad_token", "eos_token"),
+}
 
 
 def positions(config: Any) -> int | None:
@@ -71,7 +79,7 @@ def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
     """
     ids = torch.tensor([tokenizer("a")["input_ids"]])
     row = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if head == "multiple_choice":
+    if head == "multiple_choice" and not flat_choices(model.config):
         row = {key: value.unsqueeze(1) for key, value in row.items()}
     names = ("start_logits", "end_logits") if head == "question_answering" else ("logits",)
     try:
@@ -93,7 +101,8 @@ def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
 
 
 def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
-    for name in ("pad_token", "cls_token", "sep_token"):
+    kind = architecture(config).kind
+    for name in _NEEDED[kind]:
         if getattr(tokenizer, name) is None:
             raise ModelError(
                 f"{folder}: its tokenizer has no {name}: name it in tokenizer_config.json"
@@ -105,7 +114,14 @@ def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
         )
     encoded = tokenizer("a", "b")
     ids = list(encoded["input_ids"])
-    if ids[:1] != [tokenizer.cls_token_id] or ids[-1:] != [tokenizer.sep_token_id]:
+    if kind == "encoder-decoder" and ids[-1:] != [config.eos_token_id]:
+        raise ModelError(
+            f"{folder}: its tokenizer does not put the model's end token (eos_token_id "
+            f"{config.eos_token_id} in config.json) after a text, which the head looks for"
+        )
+    if kind == "encoder" and (
+        ids[:1] != [tokenizer.cls_token_id] or ids[-1:] != [tokenizer.sep_token_id]
+    ):
         raise ModelError(
             f"{folder}: its tokenizer does not put {tokenizer.cls_token} before and "
             f"{tokenizer.sep_token} after a text: tokenizer.json lacks its post_processor"

@@ -21,7 +21,7 @@ from smc_bench.engine.pruning.structures import row_multiple
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.engine.schedules.sparsity import PruningEvent, Timeline
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 
 
 class Pruner:

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 
 SMALL = {
     "hidden_size": 32, "dim": 32, "num_hidden_layers": 2, "n_layers": 2, "num_attention_heads": 2,
