@@ -40,14 +40,14 @@ class ComponentMap:
         """
         wanted = set(scope)
         for name, others in self.tied.items():
-            inside = {self.prunable[name], *others} & wanted
-            outside = {self.prunable[name]: name, **others}
-            outside = {c: n for c, n in outside.items() if c not in wanted}
+            places = {self.prunable[name]: name, **others}
+            inside = [component for component in places if component in wanted]
+            outside = [component for component in places if component not in wanted]
             if inside and outside:
-                other, its_name = next(iter(outside.items()))
+                one, other = inside[0], outside[0]
                 raise ModelError(
-                    f"{name} is tied to {its_name}: one tensor of both {', '.join(sorted(inside))} "
-                    f"and {other}, so pruning the one prunes the other; have both in scope, or none"
+                    f"{places[one]} is tied to {places[other]}: they are one tensor, of {one} and "
+                    f"{other}, so pruning the one prunes the other; have both in scope, or none"
                 )
         return [
             name

@@ -96,7 +96,7 @@ def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.M
     with torch.device(device):
         made: nn.Module = model_class(config, head).from_config(config, attn_implementation="eager")
         use_linear(made)
-    return made.eval()
+    return made.eval().requires_grad_(False)  # torch's counter would follow gradients too
 
 
 def component_costs(
@@ -112,6 +112,8 @@ def component_costs(
         timing: Device, sequences in a batch, and repetitions, to also measure time there.
     """
     graph = build(model, family, labels)
+    # transformers would look for padding among tokens, which have no values on the meta device.
+    graph.config.pad_token_id = None  # type: ignore[union-attr]
     parts = component_map(graph)
     sizes = {name: parameter.numel() for name, parameter in graph.named_parameters()}
     counter = FlopCounterMode(display=False)
@@ -170,7 +172,7 @@ def _part_of(parameter: str, modules: dict[Part, list[str]]) -> Part:
 def _forward(graph: nn.Module, tokens: torch.Tensor) -> str:
     """One forward pass; returns the path, with a dot, of the module that was called."""
     if architecture(graph.config).kind != "encoder-decoder":
-        graph(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+        graph(input_ids=tokens)
         return ""
     # transformers' own looks for end tokens in the input, which have no values on the meta device.
     base: Any = graph.base_model

@@ -234,4 +234,6 @@ def test_costs_add_up(kind: str, tmp_path: Path) -> None:
     # A multiply and an add for each weight of the blocks and each token, and attention's products.
     calls = 2 if kind == "albert" else 1
     least = 2 * 10 * calls * costs["encoder"].prunable
-    assert least < costs["encoder"].flops < 1.5 * least
+    assert least < costs["encoder"].flops
+    # DeBERTa also projects its table of relative positions, in every layer.
+    assert kind == "deberta-v2" or costs["encoder"].flops < 1.5 * least
