@@ -29,7 +29,7 @@ from smc_bench.engine.pruning.masks import Masks, tighten
 from smc_bench.engine.pruning.obert.options import ObertOptions
 from smc_bench.engine.pruning.obert.scorer import obert, plan_passes
 from smc_bench.engine.pruning.scorers.simple import Statistics
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE_COUNT = 1024

@@ -18,7 +18,7 @@ BATCH, LENGTH = 16, 64
 
 def collect(count: int) -> tuple[list[Gradient], dict[str, Tensor], dict[str, Any]]:
     """Gradients, encoder weights, and where they are from."""
-    from smc_bench.models.architecture import component_map
+    from smc_bench.models.components import component_map
     from smc_bench.models.load import load_model, load_tokenizer
     from smc_bench.sources import rows, weights
     from smc_bench.sources.lock import Lock

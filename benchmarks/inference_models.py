@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from smc_bench.engine.pruning.masks import apply_masks, tighten
 from smc_bench.export.onnx import write_onnx
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.models.load import load_model
 from smc_bench.sources import Lock, Roots, weights
 

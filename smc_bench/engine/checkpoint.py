@@ -38,7 +38,7 @@ def save_checkpoint(
         pruner: Holder of the masks.
         numbers: Everything else, as JSON (step, events so far, loss scale).
     """
-    tensors = {f"model/{name}": t.contiguous() for name, t in model.state_dict().items()}
+    tensors = {f"model/{name}": t.contiguous() for name, t in _own_state(model).items()}
     tensors |= {f"pruner/{name}": tensor for name, tensor in pruner.state().items()}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parameter, state in optimizer.state.items():
@@ -46,6 +46,12 @@ def save_checkpoint(
             tensors[f"{moment}/{names[id(parameter)]}"] = torch.as_tensor(state[moment])
     save_file({name: tensor.cpu() for name, tensor in tensors.items()}, folder / _TENSORS)
     (folder / _NUMBERS).write_text(json.dumps(numbers), encoding="utf-8")
+
+
+def _own_state(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers of a model, each once: one that is tied under its first name."""
+    first = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in first}
 
 
 def load_checkpoint(
@@ -98,7 +104,9 @@ def _restore(
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = tensor
-    model.load_state_dict(groups["model"])
+    if groups["model"].keys() != _own_state(model).keys():
+        raise ValueError("it holds other tensors than the model has")
+    model.load_state_dict(groups["model"], strict=False)  # lacks the other names of tied ones
     pruner.load(groups.get("pruner", {}), float(numbers["reached"]))
     for name, parameter in model.named_parameters():
         if name in groups.get("exp_avg", {}):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from smc_bench.models.architecture import component_map, head_parameters
+from smc_bench.models.components import component_map, head_parameters
 
 
 @torch.no_grad()

@@ -27,9 +27,9 @@ from smc_bench.engine.schedules.rates import RewindLR as RewindLR
 from smc_bench.engine.schedules.settings import EqualSteps
 from smc_bench.engine.strict import Strict as Strict
 from smc_bench.engine.strict import one_or_many
+from smc_bench.models.architecture import COMPONENTS as COMPONENTS
+from smc_bench.models.architecture import Component as Component
 
-Component = Literal["embeddings", "encoder", "head"]
-COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Threshold = Literal["global", "per_layer", "per_row"]
 HeadStart = Literal["new", "encoder_scale", "trained"]
 

@@ -23,6 +23,7 @@ from smc_bench.engine.pruning.layers import FILE as LAYERS
 from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
+from smc_bench.models.conv1d import as_stored, save_model
 
 WEIGHTS = "weights"
 HELD_BACK = "held_back"
@@ -145,7 +146,7 @@ class _CellRun:
     def _finish(self, trained: _Trained) -> CellOutcome:
         trainer, timeline = trained.trainer, trained.timeline
         folder = self._save(trainer.raw)
-        weights = read_weights(folder / _WEIGHTS_FILE)
+        weights = as_stored(trainer.raw, read_weights(folder / _WEIGHTS_FILE))
         reached = trainer.events[-1]["target"] if trainer.events else 0.0
         promised = reached if self.cell.limit else timeline.final_sparsity
         pruner = trainer.pruner
@@ -201,7 +202,7 @@ class _CellRun:
 
     def _save(self, model: Any) -> Path:
         folder = self.context.artifact(WEIGHTS)
-        model.save_pretrained(folder, max_shard_size="1000GB")
+        save_model(model, folder)
         self.materials.tokenizer.save_pretrained(folder)
         return folder
 

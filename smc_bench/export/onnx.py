@@ -6,7 +6,6 @@ Needs the extra ``export`` (onnx, onnxscript, and onnxruntime for the check of w
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import logging
 import warnings
 from collections.abc import Iterable
@@ -19,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import component_map
+from smc_bench.models.architecture import architecture
+from smc_bench.models.components import component_map
+from smc_bench.models.heads import flat_choices
 from smc_bench.tasks.base import Head
 
 # torch.export's exporter starts at opset 18. Below it torch's older one writes the file, whose
@@ -91,15 +92,15 @@ def example_inputs(
         ``token_type_ids``; each (batch, tokens), or (batch, choices, tokens) for multiple choice.
     """
     random = torch.Generator().manual_seed(seed)
-    shape = (batch, choices, tokens) if head == "multiple_choice" else (batch, tokens)
     config = model.config
+    choices_apart = head == "multiple_choice" and not flat_choices(config)
+    shape = (batch, choices, tokens) if choices_apart else (batch, tokens)
     ids = torch.randint(5, max(6, int(config.vocab_size)), shape, generator=random)
     mask = torch.ones(shape, dtype=torch.long)
     mask[-1, ..., (tokens + 1) // 2 :] = 0
     found = {"input_ids": ids.masked_fill(mask == 0, config.pad_token_id or 0)}
     found["attention_mask"] = mask
-    takes = "token_type_ids" in inspect.signature(model.forward).parameters
-    if takes and int(getattr(config, "type_vocab_size", 0) or 0) > 1:
+    if architecture(config).token_types and int(getattr(config, "type_vocab_size", 0) or 0) > 1:
         found["token_type_ids"] = torch.randint(2, shape, generator=random) * mask
     return found
 

@@ -1,119 +1,161 @@
-"""Which tensor belongs to the embeddings, the encoder or the head, per architecture.
+"""Which architectures there are: one row says all that the project has to know of one.
 
-One table. The head is the pooler and the classifier: everything outside embeddings and encoder.
-Biases and LayerNorm are never pruned: the prunable tensors are the weights of Linear and Embedding
-modules; in the encoder, of Linear modules only (arXiv 2203.07259: query, key, value and the three
-dense layers of each block).
+Loading, packing, cost, and the sorting of tensors into components
+(:mod:`smc_bench.models.components`) read these rows. There are three components: the embeddings,
+the blocks (called ``encoder`` in recipes and records, also for decoders), and the head, which is
+everything else. No torch here: recipes are made of these names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from torch import nn
-
-from smc_bench.engine.recipe import COMPONENTS, Component
 from smc_bench.errors import ModelError
+
+Component = Literal["embeddings", "encoder", "head"]
+COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
+Kind = Literal["encoder", "decoder", "encoder-decoder"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Names of submodules inside the base model, by component."""
+    """What is known of an architecture; the defaults are BERT's.
 
+    Attributes:
+        kind: What it reads a sequence with. Heads of an encoder read its first token or all; one of
+            a decoder (``score``) reads the last token; one of an encoder-decoder what the decoder
+            makes of the sequence's end token.
+        embeddings: Submodules of the base model that are embeddings.
+        blocks: Submodules of the base model that are blocks, with their last norm.
+        pooler: Submodules of the base model that belong to the head (a column of costs).
+        unpruned: Embedding modules that are never pruned: tables of positions. (Those of the first
+            seven rows are pruned with the embeddings, as in all records so far.)
+        token_types: Whether the model is given a tokenizer's token types.
+        after_padding: Whether positions are numbered from ``pad_token_id`` + 1, not from 0.
+        packable: Whether its layers use transformers' attention interface, and hand on keyword
+            arguments to it, so that a batch needs no padding.
+        dropout: Names of its dropout rates in ``config.json``.
+    """
+
+    kind: Kind = "encoder"
     embeddings: tuple[str, ...] = ("embeddings",)
-    encoder: tuple[str, ...] = ("encoder",)
+    blocks: tuple[str, ...] = ("encoder",)
+    pooler: tuple[str, ...] = ("pooler",)
+    unpruned: tuple[str, ...] = ()
+    token_types: bool = False
+    after_padding: bool = False
+    packable: bool = False
+    dropout: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
+_LLAMA = Architecture(
+    kind="decoder",
+    embeddings=("embed_tokens",),
+    blocks=("layers", "norm"),
+    pooler=(),
+    packable=True,
+    dropout=("attention_dropout",),
+)
+# Each from transformers/models/<name>/modeling_<name>.py, with underscores for hyphens, and its
+# configuration_<name>.py, unless a comment names another module.
 ARCHITECTURES: dict[str, Architecture] = {
-    "bert": Architecture(),
-    "roberta": Architecture(),
-    "xlm-roberta": Architecture(),
-    "camembert": Architecture(),
-    "distilbert": Architecture(encoder=("transformer",)),
-    "electra": Architecture(embeddings=("embeddings", "embeddings_project")),
-    "mpnet": Architecture(),
+    "bert": Architecture(token_types=True, packable=True),
+    "roberta": Architecture(after_padding=True, packable=True),
+    "xlm-roberta": Architecture(after_padding=True, packable=True),
+    "camembert": Architecture(after_padding=True, packable=True),
+    "distilbert": Architecture(
+        blocks=("transformer",), packable=True, dropout=("dropout", "attention_dropout")
+    ),
+    "electra": Architecture(
+        embeddings=("embeddings", "embeddings_project"), token_types=True, packable=True
+    ),
+    "mpnet": Architecture(after_padding=True),
+    # One set of blocks called many times: one parameter, masked once.
+    "albert": Architecture(
+        embeddings=("embeddings", "encoder.embedding_hidden_mapping_in"),
+        unpruned=("position_embeddings",),
+        token_types=True,
+        packable=True,
+        dropout=(
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "classifier_dropout_prob",
+        ),
+    ),
+    # DeBERTa-v3 too (transformers/models/deberta_v2); its attention is its own.
+    "deberta-v2": Architecture(
+        pooler=(),
+        unpruned=("position_embeddings", "rel_embeddings"),
+        dropout=("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout"),
+    ),
+    "modernbert": Architecture(
+        blocks=("layers", "final_norm"),
+        pooler=(),
+        packable=True,
+        dropout=(
+            "embedding_dropout",
+            "mlp_dropout",
+            "attention_dropout",
+            "classifier_dropout",
+        ),
+    ),
+    "gpt2": Architecture(
+        kind="decoder",
+        embeddings=("wte", "wpe"),
+        blocks=("h", "ln_f"),
+        pooler=(),
+        unpruned=("wpe",),
+        packable=True,
+        dropout=("resid_pdrop", "embd_pdrop", "attn_pdrop"),
+    ),
+    "llama": _LLAMA,  # SmolLM2 too
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    # Pythia (transformers/models/gpt_neox)
+    "gpt_neox": Architecture(
+        kind="decoder",
+        embeddings=("embed_in",),
+        blocks=("layers", "final_layer_norm"),
+        pooler=(),
+        packable=True,
+        dropout=("hidden_dropout", "attention_dropout"),
+    ),
+    "opt": Architecture(
+        kind="decoder",
+        embeddings=tuple(
+            f"decoder.{name}"
+            for name in ("embed_tokens", "embed_positions", "project_in", "project_out")
+        ),
+        blocks=("decoder",),
+        pooler=(),
+        unpruned=("embed_positions",),
+        packable=True,
+        dropout=("dropout", "attention_dropout"),
+    ),
+    # flan-T5 too; its bias of positions is made for whole batches, so these are padded.
+    "t5": Architecture(
+        kind="encoder-decoder",
+        embeddings=("shared", "encoder.embed_tokens", "decoder.embed_tokens"),  # one tensor
+        blocks=("encoder", "decoder"),
+        pooler=(),
+        unpruned=("relative_attention_bias",),
+        dropout=("dropout_rate", "classifier_dropout"),
+    ),
 }
 
 
-@dataclass(frozen=True)
-class ComponentMap:
-    """Prunable tensors and parameter counts of one model.
-
-    Attributes:
-        prunable: Component of each prunable parameter, in the model's own order.
-        parameters: All parameters of each component, biases and LayerNorm included.
-    """
-
-    prunable: dict[str, Component]
-    parameters: dict[Component, int]
-
-    def in_scope(self, scope: Iterable[Component]) -> list[str]:
-        """Names of the prunable parameters of some components, in the model's own order."""
-        wanted = set(scope)
-        return [name for name, component in self.prunable.items() if component in wanted]
-
-
-def component_map(model: nn.Module) -> ComponentMap:
-    """Sort a model's parameters into components.
+def architecture(config: Any) -> Architecture:
+    """The row of a model's configuration.
 
     Raises:
-        ModelError: If the architecture is not in the table, or a part of it is not where it says.
+        ModelError: If there is none.
     """
-    prefixes = _prefixes(model)
-    modules = dict(model.named_modules())
-    prunable: dict[str, Component] = {}
-    parameters: dict[Component, int] = dict.fromkeys(COMPONENTS, 0)
-    for name, parameter in model.named_parameters():
-        component = _component(name, prefixes)
-        parameters[component] += parameter.numel()
-        owner, _, leaf = name.rpartition(".")
-        allowed = nn.Linear if component == "encoder" else (nn.Linear, nn.Embedding)
-        if leaf == "weight" and isinstance(modules[owner], allowed):
-            prunable[name] = component
-    if not parameters["embeddings"] or not parameters["encoder"]:
-        kind = getattr(model.config, "model_type", "")
-        base = getattr(model, "base_model_prefix", "")
-        raise ModelError(f"no embeddings or encoder found under {base!r} in a {kind} model")
-    return ComponentMap(prunable, parameters)
-
-
-def head_parameters(model: nn.Module) -> list[str]:
-    """Names of all parameters of the head, biases and LayerNorm included.
-
-    Raises:
-        ModelError: If the architecture is not in the table.
-    """
-    prefixes = _prefixes(model)
-    return [n for n, _ in model.named_parameters() if _component(n, prefixes) == "head"]
-
-
-def body_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """Beginnings of the names of all tensors of embeddings and encoder.
-
-    Raises:
-        ModelError: If the architecture is not in the table.
-    """
-    return tuple(start for starts in _prefixes(model).values() for start in starts)
-
-
-def _prefixes(model: nn.Module) -> dict[Component, tuple[str, ...]]:
-    model_type = str(getattr(model.config, "model_type", ""))
-    architecture = ARCHITECTURES.get(model_type)
-    if architecture is None:
+    name = str(getattr(config, "model_type", ""))
+    if name not in ARCHITECTURES:
         raise ModelError(
-            f"the architecture {model_type!r} is not known: known are {', '.join(ARCHITECTURES)}; "
-            "add a line to smc_bench/models/architecture.py"
+            f"the architecture {name!r} is not known: known are {', '.join(ARCHITECTURES)}; "
+            "add a row to smc_bench/models/architecture.py"
         )
-    base = str(getattr(model, "base_model_prefix", ""))
-    return {
-        "embeddings": tuple(f"{base}.{part}." for part in architecture.embeddings),
-        "encoder": tuple(f"{base}.{part}." for part in architecture.encoder),
-    }
-
-
-def _component(name: str, prefixes: dict[Component, tuple[str, ...]]) -> Component:
-    for component, starts in prefixes.items():
-        if name.startswith(starts):
-            return component
-    return "head"
+    return ARCHITECTURES[name]

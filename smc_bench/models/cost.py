@@ -19,16 +19,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoConfig,
-    AutoModelForMultipleChoice,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
     BertConfig,
     PreTrainedConfig,
     RobertaConfig,
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import ARCHITECTURES, component_map
+from smc_bench.models.architecture import architecture
+from smc_bench.models.components import component_map
+from smc_bench.models.conv1d import use_linear
+from smc_bench.models.heads import flat_choices, model_class, outputs_of
+from smc_bench.tasks.base import Head
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]
@@ -47,11 +48,11 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         type_vocab_size=1,
     ),
 }
-_AUTO: dict[Family, Any] = {
-    "classification": AutoModelForSequenceClassification,
-    "regression": AutoModelForSequenceClassification,
-    "multiple_choice": AutoModelForMultipleChoice,
-    "span": AutoModelForQuestionAnswering,
+_HEADS: dict[Family, Head] = {
+    "classification": "sequence_classification",
+    "regression": "sequence_classification",
+    "multiple_choice": "multiple_choice",
+    "span": "question_answering",
 }
 
 
@@ -88,12 +89,14 @@ def config_of(model: str) -> PreTrainedConfig:
 
 def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.Module:
     """A model with a task's head, without weights (meta) or with random ones."""
-    config = config_of(model)
-    if family in ("classification", "regression"):
-        config.num_labels = labels
+    config, head = config_of(model), _HEADS[family]
+    config.num_labels = outputs_of(config, head, labels)
+    if config.pad_token_id is None:  # heads of decoders take no batch without
+        config.pad_token_id = 0
     with torch.device(device):
-        made: nn.Module = _AUTO[family].from_config(config, attn_implementation="eager")
-    return made.eval()
+        made: nn.Module = model_class(config, head).from_config(config, attn_implementation="eager")
+        use_linear(made)
+    return made.eval().requires_grad_(False)  # torch's counter would follow gradients too
 
 
 def component_costs(
@@ -109,12 +112,16 @@ def component_costs(
         timing: Device, sequences in a batch, and repetitions, to also measure time there.
     """
     graph = build(model, family, labels)
+    # transformers would look for padding among tokens, which have no values on the meta device.
+    graph.config.pad_token_id = None  # type: ignore[union-attr]
     parts = component_map(graph)
     sizes = {name: parameter.numel() for name, parameter in graph.named_parameters()}
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        graph(input_ids=_tokens(family, 1, length, "meta"))
-    counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+        prefix = _forward(graph, _tokens(graph, family, 1, length, "meta"))
+    totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    # Named by the class of what was called and the path inside of it.
+    counted = {prefix + name.partition(".")[2]: total for name, total in totals.items()}
     seconds = _timed(model, family, labels, length, *timing) if timing else {}
     modules = _modules(graph)
     found: dict[Part, Cost] = {}
@@ -123,10 +130,10 @@ def component_costs(
         found[part] = Cost(
             parameters=sum(sizes[name] for name in mine),
             prunable=sum(sizes[name] for name in mine if name in parts.prunable),
-            flops=sum(counted.get(f"{type(graph).__name__}.{p}", 0) for p in modules.get(part, [])),
+            flops=sum(counted.get(path, 0) for path in modules.get(part, [])),
             milliseconds=1e3 * seconds[part] if part in seconds else None,
         )
-    rest = counted["Global"] - sum(cost.flops for cost in found.values())
+    rest = totals["Global"] - sum(cost.flops for cost in found.values())
     head = found["head"]
     found["head"] = Cost(head.parameters, head.prunable, rest, head.milliseconds)
     return found
@@ -134,18 +141,25 @@ def component_costs(
 
 def _modules(graph: nn.Module) -> dict[Part, list[str]]:
     """Submodules of each component; the head is what is left."""
-    architecture = ARCHITECTURES[str(graph.config.model_type)]  # type: ignore[union-attr]
+    row = architecture(graph.config)
     base = str(graph.base_model_prefix)
     known = dict(graph.named_modules())
     named: dict[Part, tuple[str, ...]] = {
-        "embeddings": architecture.embeddings,
-        "encoder": architecture.encoder,
-        "pooler": ("pooler",),
+        "embeddings": row.embeddings,
+        "encoder": row.blocks,
+        "pooler": row.pooler,
     }
     return {
-        part: [path for path in (f"{base}.{name}" for name in names) if path in known]
+        part: [path for name in names for path in _called(known, f"{base}.{name}")]
         for part, names in named.items()
     }
+
+
+def _called(known: dict[str, nn.Module], path: str) -> list[str]:
+    """The path of a module, or those of the modules in it where it is a list, never called."""
+    if isinstance(known.get(path), nn.ModuleList):
+        return [name for name in known if name.rpartition(".")[0] == path]
+    return [path] if path in known else []
 
 
 def _part_of(parameter: str, modules: dict[Part, list[str]]) -> Part:
@@ -155,8 +169,21 @@ def _part_of(parameter: str, modules: dict[Part, list[str]]) -> Part:
     return "head"
 
 
-def _tokens(family: Family, batch: int, length: int, device: str) -> torch.Tensor:
-    shape = (batch, 1, length) if family == "multiple_choice" else (batch, length)
+def _forward(graph: nn.Module, tokens: torch.Tensor) -> str:
+    """One forward pass; returns the path, with a dot, of the module that was called."""
+    if architecture(graph.config).kind != "encoder-decoder":
+        graph(input_ids=tokens)
+        return ""
+    # transformers' own looks for end tokens in the input, which have no values on the meta device.
+    base: Any = graph.base_model
+    hidden = base(input_ids=tokens, decoder_input_ids=tokens, use_cache=False)[0]
+    graph.classification_head(hidden[:, -1])  # type: ignore[operator]
+    return f"{graph.base_model_prefix}."
+
+
+def _tokens(graph: nn.Module, family: Family, batch: int, length: int, device: str) -> torch.Tensor:
+    choices = family == "multiple_choice" and not flat_choices(graph.config)
+    shape = (batch, 1, length) if choices else (batch, length)
     return torch.full(shape, 5, dtype=torch.long, device=device)
 
 
@@ -173,12 +200,12 @@ def _timed(
         for path in paths:
             known[path].register_forward_pre_hook(_start(part, started, device))
             known[path].register_forward_hook(_stop(part, started, spent, device))
-    tokens = _tokens(family, batch, length, device)
+    tokens = _tokens(made, family, batch, length, device)
     rounds: list[dict[Part, float]] = []
     for _ in range(repeats + 1):
         spent.update(dict.fromkeys(PARTS, 0.0))
         begin = _now(device)
-        made(input_ids=tokens)
+        _forward(made, tokens)
         spent["head"] = _now(device) - begin - sum(spent[part] for part in modules)
         rounds.append(dict(spent))
     # The first pass warms up.

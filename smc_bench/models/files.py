@@ -15,8 +15,14 @@ INDEX = "model.safetensors.index.json"
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
-# Counters that some checkpoints hold beside their weights; nothing is computed with them.
-_COUNTERS = ("position_ids", "token_type_ids", "num_batches_tracked")
+COUNTERS = (
+    "position_ids",
+    "token_type_ids",
+    "num_batches_tracked",
+    *(f".{name}.{kind}" for name in ("attn", "attention") for kind in ("bias", "masked_bias")),
+    "rotary_emb.inv_freq",
+)
+"""Ends of names of what checkpoints hold beside weights: counters, causal masks, frequencies."""
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 _SAVE = "Save the model with save_pretrained(..., safe_serialization=True)"
 _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
@@ -196,7 +202,7 @@ def check_folder(folder: Path) -> None:
             refuse_pointer(path)
     stored = stored_tensors(folder)
     for tensor in stored:
-        if tensor.dtype not in _FLOATS and not tensor.name.endswith(_COUNTERS):
+        if tensor.dtype not in _FLOATS and not tensor.name.endswith(COUNTERS):
             raise ModelError(
                 f"{tensor.file}: {tensor.name} is of type {tensor.dtype}: quantised weights can't "
                 "be trained or pruned; give the model's float weights"

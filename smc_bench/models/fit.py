@@ -8,12 +8,16 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
+from smc_bench.models.architecture import Kind, architecture
+from smc_bench.models.heads import flat_choices
 from smc_bench.tasks.base import Head
 
-# These number positions from padding_idx + 1 on, so the first ones are never used.
-_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-# These have one token type (or none), and are given no others.
-_ONE_TYPE = _FROM_PADDING | {"distilbert"}
+# Special tokens that a kind of model can't do without.
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    "encoder": ("pad_token", "cls_token", "sep_token"),
+    "decoder": ("pad_token",),
+    "encoder-decoder": ("pad_token", "eos_token"),
+}
 
 
 def positions(config: Any) -> int | None:
@@ -21,7 +25,7 @@ def positions(config: Any) -> int | None:
     limit = int(getattr(config, "max_position_embeddings", 0) or 0)
     if not limit:
         return None
-    skipped = (config.pad_token_id or 0) + 1 if config.model_type in _FROM_PADDING else 0
+    skipped = (config.pad_token_id or 0) + 1 if architecture(config).after_padding else 0
     return max(limit - skipped, 0)
 
 
@@ -75,7 +79,7 @@ def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
     """
     ids = torch.tensor([tokenizer("a")["input_ids"]])
     row = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if head == "multiple_choice":
+    if head == "multiple_choice" and not flat_choices(model.config):
         row = {key: value.unsqueeze(1) for key, value in row.items()}
     names = ("start_logits", "end_logits") if head == "question_answering" else ("logits",)
     try:
@@ -97,7 +101,8 @@ def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
 
 
 def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
-    for name in ("pad_token", "cls_token", "sep_token"):
+    kind = architecture(config).kind
+    for name in _NEEDED[kind]:
         if getattr(tokenizer, name) is None:
             raise ModelError(
                 f"{folder}: its tokenizer has no {name}: name it in tokenizer_config.json"
@@ -109,14 +114,21 @@ def _check_special(tokenizer: Any, config: Any, folder: Path) -> None:
         )
     encoded = tokenizer("a", "b")
     ids = list(encoded["input_ids"])
-    if ids[:1] != [tokenizer.cls_token_id] or ids[-1:] != [tokenizer.sep_token_id]:
+    if kind == "encoder-decoder" and ids[-1:] != [config.eos_token_id]:
+        raise ModelError(
+            f"{folder}: its tokenizer does not put the model's end token (eos_token_id "
+            f"{config.eos_token_id} in config.json) after a text, which the head looks for"
+        )
+    if kind == "encoder" and (
+        ids[:1] != [tokenizer.cls_token_id] or ids[-1:] != [tokenizer.sep_token_id]
+    ):
         raise ModelError(
             f"{folder}: its tokenizer does not put {tokenizer.cls_token} before and "
             f"{tokenizer.sep_token} after a text: tokenizer.json lacks its post_processor"
         )
     types = max(encoded.get("token_type_ids") or [0])
     known = int(getattr(config, "type_vocab_size", 0) or 0)
-    if types >= max(known, 1) and config.model_type not in _ONE_TYPE:
+    if types >= max(known, 1) and architecture(config).token_types:
         raise ModelError(
             f"{folder}: its tokenizer tells {types + 1} kinds of text apart (token_type_ids), but "
             f"the model has {known} (type_vocab_size)"

@@ -10,34 +10,23 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    AutoConfig,
-    AutoModelForMultipleChoice,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoTokenizer
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import ARCHITECTURES
-from smc_bench.models.files import check_folder, has_tokenizer
+from smc_bench.models.architecture import ARCHITECTURES, architecture
+from smc_bench.models.conv1d import use_linear
+from smc_bench.models.files import check_folder, has_tokenizer, read_object
+from smc_bench.models.heads import model_class, outputs_of
 from smc_bench.models.loading import check_finite, judge
 from smc_bench.tasks.base import Head
-
-_AUTO: dict[Head, Any] = {
-    "sequence_classification": AutoModelForSequenceClassification,
-    "multiple_choice": AutoModelForMultipleChoice,
-    "question_answering": AutoModelForQuestionAnswering,
-}
-# The names that architectures give to their two dropout rates.
-_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+from smc_bench.tasks.pairs import separate_pairs
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of a model folder.
+    """The fast tokenizer of a model folder; for a decoder with padding and a separator of pairs.
 
     Raises:
-        ModelError: If the folder has none.
+        ModelError: If the folder has none, or it has no token to separate the texts of a pair.
     """
     if not has_tokenizer(folder):
         raise ModelError(
@@ -54,6 +43,11 @@ def load_tokenizer(folder: Path) -> Any:
         raise ModelError(f"{folder}: no usable tokenizer: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: only fast tokenizers are supported (tokenizer.json)")
+    row = ARCHITECTURES.get(str(read_object(folder / "config.json").get("model_type")))
+    if row is not None and row.kind == "decoder":
+        # Padding is never read: masked, and behind the last token, which the head reads.
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        separate_pairs(tokenizer, folder)
     return tokenizer
 
 
@@ -131,13 +125,17 @@ def load_with_notes(
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     config = load_config(folder)
+    made = model_class(config, head)
+    if architecture(config).kind == "decoder" and config.pad_token_id is None:
+        # Only for users of the saved folder: transformers' own head finds the last token by it.
+        config.pad_token_id = load_tokenizer(folder).pad_token_id
     former = _set_labels(config, head, labels, names)
-    for name in _DROPOUT:
-        if dropout is not None and hasattr(config, name):
+    if dropout is not None:
+        for name in architecture(config).dropout:
             setattr(config, name, dropout)
     torch.manual_seed(seed)
     try:
-        model, info = _AUTO[head].from_pretrained(
+        model, info = made.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -156,6 +154,7 @@ def load_with_notes(
     if loaded.stored_head and not finished:
         _renew(model, loaded.head, head, config, seed)
         notes.append(_unused(loaded.stored_head, former))
+    use_linear(model)
     check_finite(model, folder)
     return model, notes
 
@@ -163,8 +162,8 @@ def load_with_notes(
 def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> list[str]:
     """Write the task's labels over those of a former task, which are returned."""
     former = [str(name) for name in (config.id2label or {}).values()]
-    # Spans have a start and an end; a multiple-choice head has one output whatever stands here.
-    count = labels if head == "sequence_classification" else 2
+    # Spans have a start and an end; an encoder's multiple choice has one output whatever stands.
+    count = outputs_of(config, head, labels)
     named = list(names) if len(names) == count else [f"LABEL_{i}" for i in range(count)]
     config.id2label = dict(enumerate(named))
     config.label2id = {name: i for i, name in enumerate(named)}
@@ -176,7 +175,7 @@ def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> l
 
 def _renew(model: Any, names: Sequence[str], head: Head, config: Any, seed: int) -> None:
     torch.manual_seed(seed)
-    fresh = _AUTO[head].from_config(config, dtype=torch.float32).state_dict()
+    fresh = model_class(config, head).from_config(config, dtype=torch.float32).state_dict()
     own = model.state_dict()
     with torch.no_grad():
         for name in names:

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import body_prefixes
-from smc_bench.models.files import StoredTensor, stored_tensors, weight_files
+from smc_bench.models.components import body_prefixes, pooler_prefixes
+from smc_bench.models.files import COUNTERS, StoredTensor, stored_tensors, weight_files
 
 # Names of before, which transformers translates.
 _RENAMED = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
-# Old checkpoints hold these counters; nothing is computed with them.
-_COUNTERS = ("position_ids", "token_type_ids", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,10 @@ def judge(model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool) 
                 "config.json and weights are of different models; copy both from one place"
             )
     body = body_prefixes(model)
-    needed = names if finished else [name for name in names if name.startswith(body)]
+    inside = [n for n in names if n.startswith(base) and not n.startswith(pooler_prefixes(model))]
+    if not inside:
+        raise ModelError(f"{where}: {type(model).__name__} has no base model at {base!r}")
+    needed = names if finished else inside
     lacking = [name for name in needed if name in missing]
     if lacking:
         raise _lacking(where, lacking, needed, info["unexpected_keys"], base)
@@ -96,7 +97,7 @@ def _check_once(folder: Path, base: str) -> None:
         for old, new in _RENAMED:
             own = own.removesuffix(old) + new if own.endswith(old) else own
         first = seen.setdefault(own, tensor)
-        if first is not tensor and not own.endswith(_COUNTERS):
+        if first is not tensor and not own.endswith(COUNTERS):
             raise ModelError(
                 f"{tensor.file}: {tensor.name} and {first.name} (in {first.file.name}) are both "
                 "for one parameter of the model: keep the one that is meant"
@@ -151,7 +152,7 @@ def _check_left_over(
 ) -> None:
     for name in sorted(unexpected):
         full = name if name.startswith(base) else base + name
-        if full.startswith(body) and not name.endswith(_COUNTERS):
+        if full.startswith(body) and not name.endswith(COUNTERS):
             raise ModelError(
                 f"{where}: {name} has no place in the model that config.json describes (fewer "
                 "layers, or another architecture): copy config.json and weights from one place"

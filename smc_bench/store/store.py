@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,26 +16,22 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from smc_bench.errors import StoreError
-from smc_bench.store.checkpoints import write_hashes
+from smc_bench.store import checkpoints
+from smc_bench.store.attempts import Attempts
 from smc_bench.store.files import (
-    adopt,
     content_sha256,
     create_json,
     read_json,
-    remove_folder,
     sync_folder,
     write_json,
 )
 from smc_bench.store.holder import holder
-from smc_bench.store.lease import lease_held
 from smc_bench.store.reading import parse_record
 from smc_bench.store.record import Failure, Record
 
 SHARES = "shares.json"
 """In the folder of a cell that shares the steps before its first pruning event with others."""
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_CHECKPOINT = re.compile(r"[0-9]{1,9}/step-[0-9]{1,18}")
 
 State = Literal["done", "damaged", "running", "failed", "interrupted", "missing"]
 
@@ -46,11 +41,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@dataclass(frozen=True)
-class CellFolder:
+class CellFolder(Attempts):
     """The folder of one cell."""
-
-    path: Path
 
     def create(self, cell: dict[str, Any]) -> None:
         """Make the folder and write the cell's settings, unless they are there as they should."""
@@ -115,19 +107,6 @@ class CellFolder:
             return "failed"
         return "missing" if attempt is None else "interrupted"
 
-    def latest_attempt(self) -> int | None:
-        """Number of the newest attempt."""
-        names = [path.stem for path in (self.path / "attempts").glob("[0-9]*.json")]
-        return max((int(name) for name in names if _NUMBER.fullmatch(name)), default=None)
-
-    def attempt_file(self, attempt: int) -> Path:
-        """Lease file of an attempt."""
-        return self.path / "attempts" / f"{attempt:03d}.json"
-
-    def alive(self, attempt: int) -> bool:
-        """Whether the holder of an attempt still runs."""
-        return lease_held(self.attempt_file(attempt))
-
     def claim(self) -> int | None:
         """Take the next attempt's number, or None if the cell is done or someone has it."""
         # The newest attempt is looked up once: two claims that saw the same one want the same
@@ -149,43 +128,13 @@ class CellFolder:
     def _is_done(self) -> bool:
         return (self.path / "record.json").exists()
 
-    def slurm_holder(self) -> str | None:
-        """The SLURM job that holds the newest attempt, if one does."""
-        newest = self.latest_attempt()
-        job = None if newest is None else self.lease(newest).get("slurm_job")
-        return None if job is None else str(job)
-
-    def lease(self, attempt: int) -> dict[str, Any]:
-        """What the file of an attempt says; nothing where it is damaged or gone."""
-        try:
-            found = read_json(self.attempt_file(attempt))
-        except StoreError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def is_current(self, attempt: int) -> bool:
-        """Whether no newer attempt has taken over."""
-        return self.latest_attempt() == attempt
-
     def end_attempt(self, attempt: int, how: str) -> None:
         """Note that an attempt has ended, and up to which step its work is saved."""
         lease = self.lease(attempt)
         newest = self.newest_checkpoint()
-        step = None if newest is None else _step_and_attempt(newest)[0]
+        step = None if newest is None else checkpoints.step_of(newest)
         ended = {"ended": now(), "how": how, "step": step}
         write_json(self.attempt_file(attempt), {**lease, **ended})
-
-    def stuck_at(self, starts: int) -> int | None:
-        """The step at which the last ``starts`` attempts all were interrupted, if they were."""
-        newest = self.latest_attempt() or 0
-        if newest < starts:
-            return None
-        numbers = range(newest - starts + 1, newest + 1)
-        leases = [self.lease(number) for number in numbers]
-        found = [lease.get("step") for lease in leases]
-        steps = {step if isinstance(step, int) else 0 for step in found}
-        interrupted = all(lease.get("how") == "interrupted" for lease in leases)
-        return steps.pop() if interrupted and len(steps) == 1 else None
 
     def newest_checkpoint(self, attempt: int | None = None) -> Path | None:
         """The complete checkpoint with the most steps, of any attempt.
@@ -193,35 +142,11 @@ class CellFolder:
         With ``attempt`` it is first linked into that attempt's own folder, where an older attempt
         that still runs beside it (its node was given up too early) can't remove it.
         """
-        while True:
-            found = self._checkpoints()
-            newest = max(found, key=_step_and_attempt, default=None)
-            if newest is None or attempt is None or newest.parent.name == f"{attempt:03d}":
-                return newest
-            try:
-                return adopt(newest, self.path / "checkpoints" / f"{attempt:03d}" / newest.name)
-            except FileNotFoundError:
-                continue  # its owner has just replaced it by a newer one
-
-    def _checkpoints(self) -> list[Path]:
-        found = (self.path / "checkpoints").glob("[0-9]*/step-[0-9]*")
-        return [path for path in found if _CHECKPOINT.fullmatch(f"{path.parent.name}/{path.name}")]
+        return checkpoints.newest(self.path / "checkpoints", attempt)
 
     def commit_checkpoint(self, temporary: Path) -> None:
-        """Rename a written checkpoint to its final name, then drop those that it replaces.
-
-        These are this attempt's and older attempts', unless they are further on.
-        """
-        write_hashes(temporary)
-        sync_folder(temporary)
-        final = temporary.with_name(temporary.name.removeprefix("."))
-        remove_folder(final)
-        temporary.rename(final)
-        step, attempt = _step_and_attempt(final)
-        for other in self._checkpoints():
-            its_step, its_attempt = _step_and_attempt(other)
-            if other != final and its_attempt <= attempt and its_step <= step:
-                remove_folder(other)
+        """Rename a written checkpoint to its final name, then drop those that it replaces."""
+        checkpoints.commit(self.path / "checkpoints", temporary)
 
     def discard_unfinished(self, attempt: int) -> None:
         """Remove what an attempt had begun to write; its complete checkpoints stay."""
@@ -303,7 +228,3 @@ class Store:
                 f"{self.cells}: results can't be written there ({error.strerror}); "
                 "give another folder with --results"
             ) from None
-
-
-def _step_and_attempt(checkpoint: Path) -> tuple[int, int]:
-    return int(checkpoint.name.removeprefix("step-")), int(checkpoint.parent.name)

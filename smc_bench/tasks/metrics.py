@@ -1,8 +1,8 @@
-"""Official metrics as plain functions; :mod:`smc_bench.tasks.metric_modules` has them as modules.
+"""Official metrics as plain functions; :mod:`smc_bench.tasks.metric_modules` wraps them.
 
-The modules' names can be imported from here too, but only asking for one imports ``evaluate``,
-which takes seconds and all of transformers' pipelines with it; scoring a task needs neither. scipy
-and scikit-learn are imported where they are used: ``check`` looks at tasks without scoring any.
+The wrappers import ``evaluate``, which takes seconds and all of transformers' pipelines with it;
+scoring a task does without. scipy and scikit-learn are imported where they are used: ``check``
+looks at tasks without scoring any.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_MODULES = {"Accuracy", "F1", "MatthewsCorrelation", "Pearson", "Spearman", "Squad"}
 
 
 def accuracy(predictions: Sequence[int], references: Sequence[int]) -> float:
@@ -130,14 +129,6 @@ def squad(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> di
         "exact_match": 100.0 * sum(exact_match(said, golds) for said, golds in pairs) / len(pairs),
         "f1": 100.0 * sum(best_f1(said, golds) for said, golds in pairs) / len(pairs),
     }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from smc_bench.tasks import metric_modules
-
-    return getattr(metric_modules, name)
 
 
 def _check(predictions: Sequence[Any], references: Sequence[Any]) -> None:

@@ -23,7 +23,7 @@ from transformers import (
 from smc_bench.cli.main import cli
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.engine.pruning.masks import apply_masks, tighten
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.models.load import load_model, load_tokenizer
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import CellFolder, Store

@@ -23,7 +23,7 @@ from smc_bench.tasks.base import Encoding, Row, Task
 from smc_bench.tasks.registry import get_task
 from smc_bench.tasks.specs import TaskSpec
 
-_VERSION = 2  # of what is looked at
+_VERSION = 3  # of what is looked at
 _TRIED = 64  # rows of a split that a task is tried on
 _MANY_UNKNOWN = 0.5  # of the tokens of these rows, from where on it is worth a word
 
@@ -87,6 +87,7 @@ class Inputs:
         return self.roots.cache / "checked" / f"{digest[:32]}.json"
 
     def _model(self, task: Task, settings: TaskSettings) -> list[str]:
+        from smc_bench.models.components import component_map
         from smc_bench.models.fit import check_forward, check_length, check_tokenizer
         from smc_bench.models.load import load_with_notes
 
@@ -96,6 +97,7 @@ class Inputs:
             model, notes = load_with_notes(
                 self.folder, task.head, spec.labels, seed=0, names=spec.label_names
             )
+            component_map(model)  # fails where there is nothing to prune
             check_tokenizer(self.tokenizer(), model.config, self.folder)
             check_forward(model, self.tokenizer(), task.head, self.folder)
             self._loaded[key] = (model.config, notes)

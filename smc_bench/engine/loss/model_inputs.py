@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.loss.losses import HeadOutput
-from smc_bench.models.packing import Layout, enable_packing, first_position
+from smc_bench.models.architecture import architecture
+from smc_bench.models.heads import flat_choices
+from smc_bench.models.last_token import score_last
+from smc_bench.models.layout import Layout
+from smc_bench.models.packing import enable_packing, first_position
 from smc_bench.tasks.base import Feature, Head
 from smc_bench.tasks.collate import collate, lay_out
 
 Padding = Literal["none", "dynamic"]
 
 _PADDED = ("input_ids", "attention_mask", "token_type_ids")
-# These have one token type (or none): a tokenizer's second type would be out of range.
-_ONE_TYPE = frozenset({"distilbert", "mpnet", "roberta", "camembert", "xlm-roberta"})
 _TARGETS = ("labels", "start_positions", "end_positions")
 
 
@@ -69,7 +71,8 @@ class Feed:
     def batch(self, features: Sequence[Feature]) -> Batch:
         """A batch of these features."""
         made = self._packed(features) if self.padding == "none" else self._padded(features)
-        if self.model.config.model_type in _ONE_TYPE:
+        # A tokenizer's second type would be out of range, or another model's.
+        if not architecture(self.model.config).token_types:
             made.inputs.pop("token_type_ids", None)
         return made
 
@@ -78,6 +81,8 @@ class Feed:
         tensors = collate(features, pad_token_id=self.pad_token_id, head=self.head)
         inputs = {key: tensors[key].to(device) for key in _PADDED if key in tensors}
         mask = inputs["attention_mask"].bool()
+        if flat_choices(self.model.config):
+            inputs = {key: t.view(-1, t.shape[-1]) for key, t in inputs.items()}
         return Batch(
             inputs, _targets(tensors, device), len(features), mask.view(-1, mask.shape[-1])
         )
@@ -89,13 +94,14 @@ class Feed:
         first = first_position(self.model)
         positions = torch.cat([torch.arange(first, first + length) for length in lengths])
         inputs: dict[str, Any] = {key: tensors[key].to(device) for key in _PADDED if key in tensors}
-        if self.head == "multiple_choice":  # whose heads take (questions, choices, tokens)
+        # Encoders' heads for this take (questions, choices, tokens).
+        if self.head == "multiple_choice" and not flat_choices(self.model.config):
             inputs["input_ids"] = inputs["input_ids"][None]
         inputs |= {"position_ids": positions[None].to(device), "layout": layout}
         return Batch(inputs, _targets(tensors, device), len(features), layout.real)
 
     def heads(self, batch: Batch, *, autocast: bool = True) -> list[HeadOutput]:
-        """What the model says of a batch, as float32.
+        """What the model says of a batch, as float32 (or float64, where the model is).
 
         Args:
             batch: From :meth:`batch`.
@@ -107,13 +113,19 @@ class Feed:
         """
         plain = torch.autocast(self.model.device.type, enabled=False)
         with self.autocast() if autocast else plain:
+            if architecture(self.model.config).kind == "decoder":
+                return [HeadOutput(_wide(score_last(self.model, batch.inputs), batch.rows))]
             outputs = self.model(**batch.inputs)
         if self.head == "question_answering":
-            return [
-                HeadOutput(outputs.start_logits.float(), batch.real),
-                HeadOutput(outputs.end_logits.float(), batch.real),
-            ]
-        return [HeadOutput(outputs.logits.float().view(batch.rows, -1))]
+            starts, ends = outputs.start_logits, outputs.end_logits
+            return [HeadOutput(_wide(logits, batch.rows), batch.real) for logits in (starts, ends)]
+        return [HeadOutput(_wide(outputs.logits, batch.rows))]
+
+
+def _wide(logits: Tensor, rows: int) -> Tensor:
+    """Logits as (rows, any), in float32 unless the model itself is wider."""
+    wide = logits if logits.dtype is torch.float64 else logits.float()
+    return wide.view(rows, -1)
 
 
 def _targets(tensors: dict[str, Tensor], device: torch.device) -> list[Tensor]:

@@ -16,7 +16,7 @@ from smc_bench.engine.pruning.structures import group_size
 from smc_bench.engine.pruning.targets import target_zeros
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import AuditError, ModelError
-from smc_bench.models.architecture import ComponentMap
+from smc_bench.models.components import ComponentMap
 
 # Of the weights outside the masks some may come to be zero by themselves (underflow).
 _NATURAL_ZEROS = 0.001

@@ -17,7 +17,7 @@ from smc_bench.engine.pruning.scorers.simple import Saliency, Scored, Statistics
 from smc_bench.engine.pruning.selection import Selection
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import PruningEvent, Timeline
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 
 _MASK = "mask/"
 

@@ -16,7 +16,7 @@ from smc_bench.engine.pruning.structures import row_multiple
 from smc_bench.engine.pruning.targets import share_of_scope
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import ComponentMap
+from smc_bench.models.components import ComponentMap
 
 
 class Selection:

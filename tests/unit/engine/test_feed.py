@@ -16,7 +16,7 @@ from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.loss.predict import predict
 from smc_bench.engine.pruning.calibration import Probe
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.tasks.base import Feature, Head
 
 HEADS: dict[Head, Any] = {

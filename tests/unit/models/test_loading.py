@@ -101,7 +101,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "pointer 2": (written("tokenizer.json", POINTER), r"tokenizer\.json is a git-lfs pointer"),
     "config": (written("config.json", b"{"), r"config\.json is not valid JSON"),
     "config list": (written("config.json", b"[]"), r"config\.json must hold a JSON object"),
-    "architecture": (lambda f: configure(f, model_type="gpt2"), "architecture 'gpt2' is not one"),
+    "architecture": (lambda f: configure(f, model_type="bart"), "architecture 'bart' is not one"),
     "unknown": (lambda f: configure(f, model_type="mine"), r"no usable config\.json"),
     "wrong type": (lambda f: configure(f, hidden_size="big"), "config.json|can't be loaded"),
     "quantised": (lambda f: configure(f, quantization_config={"bits": 8}), "quantization_config"),

@@ -19,7 +19,7 @@ from transformers import (
 from smc_bench.engine.pruning.masks import apply_masks
 from smc_bench.errors import ModelError
 from smc_bench.export import onnx as onnx_file
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from tests.helpers.engine import tiny_classifier
 
 needs_onnx = pytest.mark.skipif(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from smc_bench.models import layout as layouts
 from smc_bench.models import packing
-from smc_bench.models.packing import Layout, place, split, take
+from smc_bench.models.layout import Layout, place, split, take
 
 CPU = torch.device("cpu")
 
@@ -15,7 +16,7 @@ CPU = torch.device("cpu")
 def cost(sizes: list[int], groups: list[int]) -> float:
     total, at = 0.0, 0
     for count in groups:
-        total += count * sizes[at] ** 2 + packing._GROUP
+        total += count * sizes[at] ** 2 + layouts._GROUP
         at += count
     return total
 
@@ -66,11 +67,13 @@ def test_place_and_take_have_each_other_s_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: take(x, places), wide)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_own_attention_is_torch_s(masked: bool) -> None:
+@pytest.mark.parametrize(("masked", "causal"), [(False, False), (True, False), (False, True)])
+def test_own_attention_is_torch_s(masked: bool, causal: bool) -> None:
     """The spelling used with dropout, against torch's kernel, at a rate that drops nothing."""
     q, k, v = torch.randn(3, 2, 2, 5, 4, dtype=torch.float64)
     mask = (torch.arange(5) < 3).view(1, 1, 1, 5).expand(2, -1, -1, -1) if masked else None
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3)
-    got = packing._attend(q, k, v, mask, 1e-12, 0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=0.3
+    )
+    got = packing._attend(q, k, v, mask, 1e-12, 0.3, causal=causal)
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)

@@ -223,9 +223,3 @@ def test_plain_functions_need_no_evaluate() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_modules_can_be_had_from_metrics() -> None:
-    assert metrics.Accuracy is Accuracy
-    with pytest.raises(AttributeError, match="no attribute 'Rouge'"):
-        metrics.Rouge  # noqa: B018
