@@ -53,7 +53,7 @@ def test_settings_that_are_no_settings_are_not_shown(tmp_path: Path) -> None:
     folder.create(cell_of().model_dump(mode="json"))
     (folder.path / "cell.json").write_text("[1]")
     done = run(cell_of().id, "--results", tmp_path)
-    assert (done.exit_code, "settings" in done.stdout) == (0, False)
+    assert (done.exit_code, "\nsettings\n" in done.stdout) == (0, False)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
