@@ -12,9 +12,14 @@ import pandas as pd
 
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.errors import DamagedError, StoreError
-from smc_bench.report.data.frame import primary_metric
 from smc_bench.report.data.results import Results
-from smc_bench.report.data.stored import Finished, finished, opened, recorded_plan
+from smc_bench.report.data.stored import (
+    Finished,
+    cell_frame,
+    finished,
+    opened,
+    recorded_plan,
+)
 from smc_bench.sources import Lock, Roots, mirror
 from smc_bench.store.files import content_sha256
 from smc_bench.store.packed import read_gzip, read_lines
@@ -26,7 +31,6 @@ from smc_bench.suite.load import load_suite as _load_suite
 from smc_bench.suite.metrics import check_metric
 from smc_bench.suite.overrides import parse_overrides
 from smc_bench.suite.shipped import suite_file
-from smc_bench.tasks.specs import SPECS
 
 __all__ = ["ResultsFolder", "load_suite", "open_results", "plan"]
 
@@ -143,8 +147,7 @@ class ResultsFolder:
         does not depend on the input; None where it was not looked at); ``steps``, ``seconds`` of
         training, ``device``, ``processor``, ``commit``, ``finished`` (UTC).
         """
-        rows = [_row(item) for item in self._found.values()]
-        return pd.DataFrame(rows, index=pd.Index(list(self._found), name="cell"), columns=_COLUMNS)
+        return cell_frame(self._found)
 
     def record(self, cell_id: str) -> Record:
         """All that a cell's record holds (docs/record.md).
@@ -271,32 +274,6 @@ class ResultsFolder:
             raise StoreError(f"{self.path}: {what} with an id that starts with {cell_id!r}")
         item = self._found[matching[0]]
         return item, self._store.folder(item.cell.folder)
-
-
-_COLUMNS = [
-    "task", "model", "scorer", "scope", "target", "sparsity_over", "seed", "teacher", "precision",
-    "metric", "value", "trivial", "scope_sparsity", "encoder_sparsity", "model_sparsity",
-    "constant", "steps", "seconds", "device", "processor", "commit", "finished",
-]  # fmt: skip
-
-
-def _row(item: Finished) -> list[Any]:
-    cell, record = item.cell, item.record
-    dense = cell.recipe.sparsity_schedule is None
-    metric = next(iter(record.metrics))
-    if cell.task.name in SPECS:
-        metric = primary_metric(cell)
-    output = record.outputs.get(cell.task.eval_splits[0])
-    measured, origin = record.sparsity, record.provenance
-    return [
-        cell.task.name, cell.model, "" if dense else cell.recipe.scorer,
-        "" if dense else "+".join(cell.recipe.scope), cell.sparsity, cell.recipe.sparsity_over,
-        cell.seed, cell.teacher, cell.recipe.train.precision,
-        metric, record.metrics.get(metric), record.trivial.get(metric),
-        measured.scope.share, measured.encoder.share, measured.model.share,
-        None if output is None else output.all_equal, record.total_steps, record.train_seconds,
-        record.device, origin.get("processor"), origin.get("git_commit"), record.finished,
-    ]  # fmt: skip
 
 
 def _answers(rows: dict[str, Any]) -> dict[str, Any]:

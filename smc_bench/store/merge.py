@@ -80,6 +80,7 @@ def merge(
         StoreError: The source is none of these, or is a tar that is not safe to unpack.
         OSError: The results can't be written, or the disk is full.
     """
+    known = {path.name[-12:]: CellFolder(path) for path in store.cells.glob("*/[!.]*")}
     with _scratch(store.root) as scratch:
         unpacked = scratch / "tar"
         unpacked.mkdir()
@@ -89,7 +90,9 @@ def merge(
                 found = checked(item)
                 if not dense and found.cell.recipe.sparsity_schedule is None:
                     continue
-                what, why = _bring(store, found, Store(scratch), weights, verify)
+                # The same cell may lie here under another name of its model.
+                folder = known.get(found.cell.id) or store.folder(found.cell.folder)
+                what, why = _bring(folder, found, Store(scratch), weights, verify)
             except SmcBenchError as error:
                 # What was unpacked, or is being written, is nowhere to be looked at afterwards.
                 what, why = "left out", str(error).replace(f"{scratch}/", "")
@@ -124,20 +127,19 @@ def _kept(path: Path) -> Record:
 
 
 def _bring(
-    store: Store, found: Checked, scratch: Store, weights: bool, verify: Verify | None
+    folder: CellFolder, found: Checked, scratch: Store, weights: bool, verify: Verify | None
 ) -> tuple[What, str]:
     lack = lack_of_weights(found) if weights else ""
-    what, why = _put(store, found, scratch, weights and not lack, verify)
+    what, why = _put(folder, found, scratch, weights and not lack, verify)
     if lack and what in ("added", "there"):
-        folder = store.folder(found.cell.folder)
         return (what, why) if (folder.path / "weights").exists() else ("without weights", lack)
     return what, why
 
 
 def _put(
-    store: Store, found: Checked, scratch: Store, weights: bool, verify: Verify | None
+    folder: CellFolder, found: Checked, scratch: Store, weights: bool, verify: Verify | None
 ) -> tuple[What, str]:
-    folder, whole = store.folder(found.cell.folder), scratch.folder(found.cell.folder).path
+    whole = scratch.folder(found.cell.folder).path
     there = folder.record()
     if there is not None:
         what, why = _compared(there, found.record)
@@ -148,7 +150,7 @@ def _put(
         _write(found, whole, weights=weights)
         if verify is not None:
             verify(scratch, found.cell)
-        return _into_place(folder, whole)
+        return _into_place(folder, whole, found.record)
     finally:
         shutil.rmtree(whole, ignore_errors=True)
 
@@ -203,7 +205,7 @@ def _put_weights(folder: CellFolder, there: Record, found: Checked, copy: Path) 
     return "weights added", ""
 
 
-def _into_place(folder: CellFolder, whole: Path) -> tuple[What, str]:
+def _into_place(folder: CellFolder, whole: Path, record: Record) -> tuple[What, str]:
     """Give a written cell its name; where an attempt has begun it here, take the next attempt."""
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     if not folder.path.exists():
@@ -216,8 +218,9 @@ def _into_place(folder: CellFolder, whole: Path) -> tuple[What, str]:
             return "added", ""
     attempt = folder.claim()
     if attempt is None:
-        return "left out", "is being run here"
-    record = json.loads((whole / "record.json").read_text(encoding="utf-8"))
+        there = folder.record()  # of a worker or another merge that was a moment faster
+        return ("left out", "is being run here") if there is None else _compared(there, record)
+    content = json.loads((whole / "record.json").read_text(encoding="utf-8"))
     done = False
     try:
         for path in sorted(whole.iterdir()):
@@ -226,7 +229,7 @@ def _into_place(folder: CellFolder, whole: Path) -> tuple[What, str]:
                 shutil.rmtree(target)
             if path.name != "record.json":
                 path.replace(target)
-        done = create_json(folder.path / "record.json", record)
+        done = create_json(folder.path / "record.json", content)
     finally:
         folder.end_attempt(attempt, "merged" if done else "interrupted")
     return ("added", "") if done else ("left out", "was finished here meanwhile")

@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
 
 from smc_bench.errors import StoreError, SuiteError
+from smc_bench.report.data.frame import primary_metric
 from smc_bench.store.merge import merge
 from smc_bench.store.reading import parse_cell
 from smc_bench.store.record import Record
@@ -23,7 +27,13 @@ from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import BUILT_IN, load_suite
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.yaml_file import read_yaml
-from smc_bench.tasks.specs import TaskSpec
+from smc_bench.tasks.specs import SPECS, TaskSpec
+
+COLUMNS = [
+    "task", "model", "scorer", "scope", "target", "sparsity_over", "seed", "teacher", "precision",
+    "metric", "value", "trivial", "scope_sparsity", "encoder_sparsity", "model_sparsity",
+    "constant", "steps", "seconds", "device", "processor", "commit", "finished",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -137,3 +147,31 @@ def recorded_plan(
         except SuiteError:  # a profile that these changed settings do not fit
             continue
     return max(plans, key=lambda plan: len(plan.cells.keys() & found.keys()))
+
+
+def cell_frame(found: Mapping[str, Finished]) -> pd.DataFrame:
+    """A row a finished cell, indexed by its id, with :data:`COLUMNS`.
+
+    :meth:`smc_bench.api.ResultsFolder.cells` says what they hold.
+    """
+    rows = [_row(item) for item in found.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(found), name="cell"), columns=COLUMNS)
+
+
+def _row(item: Finished) -> list[Any]:
+    cell, record = item.cell, item.record
+    dense = cell.recipe.sparsity_schedule is None
+    metric = next(iter(record.metrics))
+    if cell.task.name in SPECS:
+        metric = primary_metric(cell)
+    output = record.outputs.get(cell.task.eval_splits[0])
+    measured, origin = record.sparsity, record.provenance
+    return [
+        cell.task.name, cell.model, "" if dense else cell.recipe.scorer,
+        "" if dense else "+".join(cell.recipe.scope), cell.sparsity, cell.recipe.sparsity_over,
+        cell.seed, cell.teacher, cell.recipe.train.precision,
+        metric, record.metrics.get(metric), record.trivial.get(metric),
+        measured.scope.share, measured.encoder.share, measured.model.share,
+        None if output is None else output.all_equal, record.total_steps, record.train_seconds,
+        record.device, origin.get("processor"), origin.get("git_commit"), record.finished,
+    ]  # fmt: skip

@@ -264,6 +264,31 @@ def test_a_damaged_record_here_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == "{"
 
 
+def test_the_same_cell_under_another_name_of_its_model_is_there(tmp_path: Path) -> None:
+    mine, other = cell_of(model="./bert"), cell_of(model="./my-bert")
+    assert (mine.id, mine.slug) != (other.id, other.slug)
+    assert mine.id == other.id
+    finish(tmp_path / "here", mine)
+    finish(tmp_path / "there", other)
+    assert whats(bring(tmp_path / "there", tmp_path / "here")) == {mine.id: "there"}
+    finish(tmp_path / "there", other, right=1)
+    assert whats(bring(tmp_path / "there", tmp_path / "here")) == {mine.id: "conflict"}
+    assert len(list((tmp_path / "here").glob("cells/*/*"))) == 1
+
+
+def test_two_merges_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(tmp_path / "there", ONE)
+    real = merging._into_place
+
+    def other_is_faster(*arguments: Any) -> Any:
+        monkeypatch.setattr(merging, "_into_place", real)
+        assert whats(bring(tmp_path / "there", tmp_path / "here")) == {ONE.id: "added"}
+        return real(*arguments)
+
+    monkeypatch.setattr(merging, "_into_place", other_is_faster)
+    assert whats(bring(tmp_path / "there", tmp_path / "here")) == {ONE.id: "there"}
+
+
 @pytest.mark.parametrize("step", ["_write", "_into_place"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interruption_leaves_whole_cells_and_goes_on_from_there(
