@@ -11,7 +11,7 @@ RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart study test test-slurm test-faults test-fuzz bench lint types clean
+.PHONY: install dev quickstart study reports examples test test-slurm test-faults test-fuzz bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -87,6 +87,14 @@ bench: install
 # The queue of docs/study.md: days of two cores; stops at Ctrl-C and goes on from there.
 study: install
 	VENV=$(VENV) JOBS=$(JOBS) scripts/study.sh
+
+# Tables, figures and verdicts in results/reproduction, from the records there alone; seconds.
+reports: install
+	$(VENV)/bin/python scripts/reports.py
+
+# The notebooks, executed anew.
+examples: dev
+	$(VENV)/bin/python scripts/examples.py
 
 clean:
 	rm -rf $(VENV)

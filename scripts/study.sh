@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The queue of docs/study.md: run it again and it goes on. Every prefix of it is a table.
-# Small records go to results/reproduction/records as cells finish; chosen learning rates to
-# suites/tuned. Commit both. JOBS, SEEDS, RESULTS and VENV may be set; rows come from
+# The queue of docs/study.md (study-queue.txt): run it again and it goes on. Every prefix of it is a
+# table.
+# Small records go to results/reproduction/records as cells finish, their reports beside them; chosen
+# learning rates to suites/tuned. Commit all three. JOBS, SEEDS, RESULTS and VENV may be set; rows come from
 # SMC_BENCH_DATA_ROOT. Run it with nice -n 19, from a clone that nothing else changes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -11,27 +12,13 @@ RECORDS=results/reproduction/records
 JOBS=${JOBS:-2}
 SEEDS=${SEEDS:-42 3407 54321}
 
-# suite profile [--only ...]
-QUEUE=(
-    "why_smc_collapses study"
-    "obert_against_gmp study"
-    "ablation_embeddings study --only compare_at=encoder_sparsity"
-    "ablation_embeddings study"
-    "ablation_schedule study"
-    "why_smc_collapses study-long"
-    "why_smc_collapses study-rate"
-    "guideline_by_guideline study --only compare_at=encoder_sparsity"
-    "one_shot study"
-    "ablation_temperature study"
-    "why_smc_collapses study-csqa"
-    "smc_commonsense study --only compare_at=scope_sparsity"
-    "methods study"
-    "table2 study"
-    "glue study"
-    "first_experiments study"
-)
+mapfile -t QUEUE < <(grep -v '^#' scripts/study-queue.txt)
 
-collect() { "$BIN/python" scripts/records.py collect "$RESULTS" "$RECORDS"; }
+# What is committed must be what the records give, so that reports are made anew with them.
+collect() {
+    "$BIN/python" scripts/records.py collect "$RESULTS" "$RECORDS"
+    "$BIN/python" scripts/reports.py
+}
 
 # An interruption ends the queue; anything else that goes wrong costs its own line alone.
 step() {

@@ -31,6 +31,9 @@ VERBS = {
     "plot": "smc_bench.cli.report:plot",
     "report": "smc_bench.cli.report:report",
     "export": "smc_bench.cli.export:command",
+    "compare": "smc_bench.cli.compare:command",
+    "show": "smc_bench.cli.show:command",
+    "merge": "smc_bench.cli.merge:command",
     "clean": "smc_bench.cli.clean:command",
 }
 

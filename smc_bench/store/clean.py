@@ -19,6 +19,7 @@ from typing import Any
 from smc_bench.engine.prefix import PREFIX
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, remove_folder
+from smc_bench.store.merge import SCRATCH
 from smc_bench.store.store import SHARES, CellFolder, Store
 
 ARTEFACTS = "artefacts"
@@ -53,6 +54,11 @@ def leftovers(store: Store, older_than: float | None = None) -> list[Leftover]:
     """
     folders = [CellFolder(path) for path in sorted(store.cells.glob("*/[!.]*")) if path.is_dir()]
     found = [item for folder in folders if not held(folder) for item in _of_cell(folder)]
+    found += [
+        Leftover(path, "unfinished merge")
+        for path in sorted(store.root.glob(f"{SCRATCH}*"))
+        if _age(path) > UNFINISHED_SECONDS
+    ]
     return found + list(_artefacts(store, folders, older_than))
 
 

@@ -17,12 +17,13 @@ WEIGHTS = "model.safetensors"
 _AGAIN = "move it away to run the cell again (or run with --force)"
 
 
-def parse_record(content: Any, path: Path) -> Record:
+def parse_record(content: Any, path: Path, name: str | None = None) -> Record:
     """A record, if it is whole, of a known version, in range, and of the cell of its folder.
 
     Args:
         content: What the file holds.
         path: The file, ``<slug>-<cell id>/record.json``.
+        name: ``<slug>-<cell id>``, where the file itself is named so.
 
     Raises:
         StoreError: It is not; names the file, what is wrong, and what to do.
@@ -34,7 +35,7 @@ def parse_record(content: Any, path: Path) -> Record:
         record = Record.model_validate(content)
     except ValidationError as error:
         raise StoreError(f"{path}: not a valid record: {_first(error)}; {_AGAIN}") from None
-    expected = {"its folder": path.parent.name.rpartition("-")[2]}
+    expected = {"its folder": (name or path.parent.name).rpartition("-")[2]}
     cell = parse_cell(record.cell, path)
     if cell is not None:
         expected["its settings"] = cell.id

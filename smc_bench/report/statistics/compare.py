@@ -134,10 +134,7 @@ class Scores:
         first, second = self._done(place, arm), self._done(place, against)
         if not first or not second:
             return Comparison(place, arm, against, None, None, ())
-        exact = None
-        if len(first) == len(second) == 1 and _alike([*first.values(), *second.values()]):
-            exact = _mcnemar(*first.values(), *second.values())
-        effect = _difference(first, second, _PSEUDO)
+        effect, exact = contrast(first, second)
         cells = tuple(score.cell for side in (first, second) for score in side.values())
         counts = {arm: len(first), against: len(second)}
         alone = any(n == 1 for name, n in counts.items() if name != DENSE_ARM)
@@ -151,32 +148,49 @@ class Scores:
             for one, other in combinations(self.arms(place), 2)
         ]
 
-    def _done(self, place: Place, arm: str) -> dict[int, _Score]:
+    def _done(self, place: Place, arm: str) -> dict[int, Score]:
         metric = self.metric[place.task]
         return {
-            seed: _Score(value, self.examples.parts(cell, metric, value), cell)
+            seed: Score(value, self.examples.parts(cell, metric, value), cell)
             for seed, (cell, value) in self.cells(place, arm).items()
             if math.isfinite(value)
         }
 
 
 @dataclass(frozen=True)
-class _Score:
+class Score:
     """A score in points, its parts by example where they are known, and the cell it is of."""
 
     value: float
     parts: Parts | None
     cell: str
 
-    def times(self, factor: float) -> _Score:
+    def times(self, factor: float) -> Score:
         """The score in another unit."""
         parts = self.parts and replace(self.parts, values=factor * self.parts.values)
-        return _Score(factor * self.value, parts, self.cell)
+        return Score(factor * self.value, parts, self.cell)
 
 
-def _difference(
-    first: dict[int, _Score], second: dict[int, _Score], pseudo: float = 0.0
-) -> Estimate:
+def contrast(
+    first: dict[int, Score], second: dict[int, Score]
+) -> tuple[Estimate, tuple[float, float] | None]:
+    """Mean of one side's seeds minus that of the other's, and McNemar's test of two models.
+
+    Args:
+        first: At least one score, by seed.
+        second: The same of the other side.
+
+    Returns:
+        The difference, and McNemar's two-sided p and one-sided p of "the first is not better" where
+        either side is one model that answered right or wrong.
+    """
+    exact = None
+    if len(first) == len(second) == 1 and _alike([*first.values(), *second.values()]):
+        exact = _mcnemar(*first.values(), *second.values())
+    return _difference(first, second, _PSEUDO), exact
+
+
+def _difference(first: dict[int, Score], second: dict[int, Score], pseudo: float = 0.0) -> Estimate:
     """Mean minus mean: paired by seed where both have the same seeds, by example where they can."""
     paired = first.keys() == second.keys()
     one = list(first.values())
@@ -196,27 +210,27 @@ def _difference(
     return replace(found, se_examples=error, examples=min(side.examples for side in sides))
 
 
-def _estimate(scores: Sequence[_Score]) -> Estimate:
+def _estimate(scores: Sequence[Score]) -> Estimate:
     if not _alike(scores):
         return over_seeds([score.value for score in scores])
     return over_seeds_and_examples(_stacked(scores), examples=_examples(scores))
 
 
-def _alike(scores: Sequence[_Score]) -> bool:
+def _alike(scores: Sequence[Score]) -> bool:
     """Whether all parts are known and of the same examples."""
     sources = {None if score.parts is None else score.parts.source for score in scores}
     return len(sources) == 1 and None not in sources
 
 
-def _stacked(scores: Sequence[_Score]) -> Floats:
+def _stacked(scores: Sequence[Score]) -> Floats:
     return np.stack([score.parts.values for score in scores if score.parts is not None])
 
 
-def _examples(scores: Sequence[_Score]) -> int:
+def _examples(scores: Sequence[Score]) -> int:
     return min(score.parts.examples for score in scores if score.parts is not None)
 
 
-def _mcnemar(one: _Score, other: _Score) -> tuple[float, float] | None:
+def _mcnemar(one: Score, other: Score) -> tuple[float, float] | None:
     """McNemar's test where every answer of both is right or wrong."""
     a, b = _stacked([one]), _stacked([other])
     if not np.isin((a, b), (0.0, 100.0)).all():

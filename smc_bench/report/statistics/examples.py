@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from smc_bench.report.statistics.stats import Floats
 from smc_bench.store.files import content_sha256
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.expand import Plan
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 Kind = Literal["mean", "exact", "f1", "matthews_correlation", "pearson", "spearman"]
@@ -52,6 +51,21 @@ class Parts:
     source: tuple[str, ...] = ()
 
 
+class HasCells(Protocol):
+    """A plan, or any other choice of cells."""
+
+    @property
+    def cells(self) -> Mapping[str, Cell]:
+        """Cells by id."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Cells that no plan names."""
+
+    cells: Mapping[str, Cell]
+
+
 class Examples:
     """Per-example parts of the scores of a plan's finished cells, read when asked for.
 
@@ -59,7 +73,7 @@ class Examples:
         problems: Files that can't be read: what they would say counts as not known.
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: HasCells, store: Store) -> None:
         """Nothing is read yet."""
         self._cells, self._store = plan.cells, store
         self.problems: list[str] = []
@@ -137,6 +151,22 @@ class Examples:
         examples = len(rows["correct"])
         source = (split, cell.data_pins.get(split, ""), kind, str(examples))
         return Parts(values, examples, source)
+
+
+def check_examples(store: Store, cell: Cell) -> None:
+    """See that a finished cell's scores follow from its results by example.
+
+    Raises:
+        DamagedError: They do not, or the file with them can't be read.
+    """
+    record = store.folder(cell.folder).record()
+    if record is None or cell.task.name not in SPECS:  # a task of one's own, not given here
+        return
+    examples = Examples(Chosen({cell.id: cell}), store)
+    for metric, value in record.metrics.items():
+        examples.parts(cell.id, metric, value)
+    if examples.problems:
+        raise DamagedError(examples.problems[0])
 
 
 def metric_name(cell: Cell, split: str, name: str) -> str:

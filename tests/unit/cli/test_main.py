@@ -93,6 +93,7 @@ def test_an_id_is_no_pattern(cell_id: str, tmp_path: Path) -> None:
     assert store.by_id(cell_id) is None
     for arguments in (
         ["logs", cell_id, "--results", str(tmp_path)],
+        ["show", cell_id, "--results", str(tmp_path)],
         ["export", cell_id, "--results", str(tmp_path)],
         ["why", QUICK, cell_id, "--results", str(tmp_path)],
     ):

@@ -129,6 +129,16 @@ def test_hidden_files_go_only_when_nobody_can_be_writing_them(store: Store) -> N
     assert young.exists()
 
 
+def test_the_folder_of_a_killed_merge_goes_when_it_can_be_at_work_no_more(store: Store) -> None:
+    put(store.root / ".merge-abc" / "cells" / "sst2" / "x" / "record.json")
+    assert cleaned(store) == set()
+    then = time.time() - UNFINISHED_SECONDS - 60
+    for path in (store.root / ".merge-abc", *(store.root / ".merge-abc").rglob("*")):
+        os.utime(path, (then, then))
+    assert cleaned(store) == {".merge-abc/cells/sst2/x/record.json"}
+    assert not (store.root / ".merge-abc").exists()
+
+
 def artefact(store: Store, name: str, teacher: str | None, days: float = 0.0) -> Path:
     folder = store.root / "artefacts" / "logits" / name
     files = [put(folder / "logits.bin")]

@@ -1,0 +1,222 @@
+"""Finished cells of elsewhere: a results folder, small records, or a tar of either.
+
+Nothing is believed that is read here: :func:`checked` says whether a cell is what it says it is.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from smc_bench.errors import DamagedError, SmcBenchError, StoreError
+from smc_bench.names import below
+from smc_bench.store.files import content_sha256, read_json
+from smc_bench.store.packed import ENDING, MOST_BYTES, is_point, read_gzip, read_lines
+from smc_bench.store.reading import check_weights, parse_cell, parse_record
+from smc_bench.store.record import Record
+from smc_bench.suite.cell import Cell
+
+_CELL = re.compile(r".+-[0-9a-f]{12}")
+_SMALL = ("record.json", "cell.json", "predictions.json.gz", "layers.json.gz", "train.jsonl")
+_TORN = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A finished cell as it lies elsewhere.
+
+    Attributes:
+        path: Its folder, or its file of small records.
+        shown: What people know it by: of a tar the member, not the copy.
+    """
+
+    path: Path
+    shown: str
+
+    @property
+    def name(self) -> str:
+        """``<slug>-<cell id>``."""
+        return self.path.name.removesuffix(ENDING)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A finished cell that is what it says it is.
+
+    Attributes:
+        cell: Its settings.
+        record: What was measured.
+        content: ``record``, and ``predictions`` and ``layers`` where there are any, as JSON.
+        curve: Lines of ``train.jsonl``.
+        weights: The folder with its weights, where there is one; not checked yet.
+    """
+
+    cell: Cell
+    record: Record
+    content: dict[str, Any]
+    curve: list[dict[str, Any]]
+    weights: Path | None
+
+
+def cells_of(source: Path, scratch: Path, *, weights: bool = False) -> list[Incoming]:
+    """The finished cells of a source, in the order of their names.
+
+    Args:
+        source: A results folder, a folder of small records, or a tar of one.
+        scratch: An empty folder; what is wanted of a tar is unpacked there.
+        weights: Whether weights are wanted.
+
+    Raises:
+        StoreError: It is none of these, can't be read, or is a tar that is not safe to unpack.
+    """
+    if source.is_dir():
+        found = list(_of_folder(source))
+    elif source.is_file():
+        _unpack(source, scratch, weights=weights)
+        found = [
+            Incoming(item.path, f"{source}: {item.path.parent.name}/{item.path.name}")
+            for folder in sorted(scratch.iterdir())
+            for item in _of_folder(folder)
+        ]
+    else:
+        raise StoreError(f"{source}: there is no such folder or tar")
+    if not found and not (source / "cells").is_dir():
+        raise StoreError(
+            f"{source}: holds no finished cell: give a results folder (with cells/ in it), a "
+            "folder of small records, or a tar of one"
+        )
+    return found
+
+
+def _of_folder(root: Path) -> Iterator[Incoming]:
+    root = root / "cells" if (root / "cells").is_dir() else root
+    for path in sorted(root.glob("*/*")):
+        done = path.name.endswith(ENDING) or (path / "record.json").exists()
+        if done and _CELL.fullmatch(path.name.removesuffix(ENDING)):
+            yield Incoming(path, str(path))
+
+
+def checked(item: Incoming) -> Checked:
+    """A cell whose record, id and results by example belong together.
+
+    Raises:
+        StoreError: They do not; says what is wrong.
+    """
+    if item.path.is_dir():
+        content, curve = _from_folder(item.path)
+        file, weights = item.path / "record.json", item.path / "weights"
+    else:
+        content, curve = _from_packed(item.path)
+        file, weights = item.path, item.path
+    record = parse_record(content["record"], file, item.name)
+    cell = parse_cell(content["record"]["cell"], file)
+    if cell is None:
+        raise StoreError(f"{file}: of an old version, whose id can't be made any more to check it")
+    try:
+        below(Path(), *cell.folder.split("/"))
+    except SmcBenchError as error:
+        raise StoreError(f"{file}: names no folder for its cell: {error}") from None
+    _check_predictions(record, content.get("predictions"), item)
+    return Checked(cell, record, content, curve, weights if weights.is_dir() else None)
+
+
+def lack_of_weights(found: Checked) -> str:
+    """Why its weights can't be brought; empty where they are those of the record."""
+    if found.weights is None:
+        return "its weights are not there"
+    try:
+        check_weights(found.weights, found.record)
+    except DamagedError as error:
+        return str(error)
+    return ""
+
+
+def _from_folder(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    content = {"record": read_json(folder / "record.json")}
+    for name in ("predictions", "layers"):
+        path = folder / f"{name}{ENDING}"
+        if path.exists():
+            content[name] = read_gzip(path)
+    return content, read_lines(folder / "train.jsonl")
+
+
+def _from_packed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    content = read_gzip(path)
+    curve = content.pop("curve", []) if isinstance(content, dict) else None
+    if not isinstance(curve, list) or "record" not in content or not all(map(is_point, curve)):
+        raise StoreError(f"{path}: not a small record (a record and a curve)")
+    known = {key: content[key] for key in ("record", "predictions", "layers") if key in content}
+    return known, [{"phase": "train", **point} for point in curve]
+
+
+def _check_predictions(record: Record, predictions: Any, item: Incoming) -> None:
+    """Against the hash that the record has of them; records of before have none."""
+    written = record.predictions_sha256
+    if written and predictions is None:
+        raise StoreError(f"{item.shown}: its results by example (predictions) are gone")
+    if written and content_sha256(predictions) != written:
+        raise StoreError(
+            f"{item.shown}: its results by example (predictions) were changed after it finished"
+        )
+
+
+def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
+    """Copy what is wanted of a tar, each top folder into one of its own, by names of ours alone.
+
+    Raises:
+        StoreError: A member's path leads out of the tar, or the tar can't be read.
+    """
+    tops: dict[tuple[str, ...], str] = {}
+    try:
+        with tarfile.open(source) as tar:
+            for member in tar:
+                inside = _inside(source, member)
+                wanted = _wanted(inside, weights=weights)
+                if not wanted or member.isdir():
+                    continue
+                top = tops.setdefault(inside[: -len(wanted)], f"{len(tops):03d}")
+                _copy(tar, member, below(scratch, top, *wanted), source)
+    except _TORN as error:
+        raise StoreError(f"{source}: not a tar that can be read: {error}") from None
+
+
+def _inside(source: Path, member: tarfile.TarInfo) -> tuple[str, ...]:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise StoreError(f"{source}: refused: {member.name} leads out of the tar")
+    return path.parts
+
+
+def _wanted(path: tuple[str, ...], *, weights: bool) -> tuple[str, ...]:
+    """The last names of a member's path, ``task/cell/file``, where it is one of a finished cell."""
+    packed = path[-1].removesuffix(ENDING) if path else ""
+    if len(path) >= 2 and packed != path[-1] and _CELL.fullmatch(packed):
+        return path[-2:]
+    if len(path) >= 3 and path[-1] in _SMALL and _CELL.fullmatch(path[-2]):
+        return path[-3:]
+    kept = weights and len(path) >= 4 and path[-2] == "weights" and path[-1][0] != "."
+    if kept and _CELL.fullmatch(path[-3]):
+        return path[-4:]
+    return ()
+
+
+def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, source: Path) -> None:
+    """Content alone: no owners, modes or links."""
+    if not member.isreg():
+        raise StoreError(
+            f"{source}: refused: {member.name} is a link or a device; pack files "
+            "(tar --dereference --hard-dereference)"
+        )
+    if member.size > MOST_BYTES and path.parent.name != "weights":
+        raise StoreError(f"{source}: refused: {member.name} has {member.size >> 20} MiB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = tar.extractfile(member)
+    assert content is not None  # a regular file
+    with content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
