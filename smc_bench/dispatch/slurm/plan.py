@@ -6,10 +6,11 @@ Pure: no disk, no SLURM.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from smc_bench.dispatch.backend import CellState
+from smc_bench.dispatch.choice import Choice
 from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
-from smc_bench.dispatch.slurm.states import CellState
 from smc_bench.suite.cell import Cell
 
 
@@ -27,37 +28,6 @@ class Batch:
     jobs: tuple[tuple[Cell, ...], ...]
     after: str | None = None
     teacher: bool = False
-
-
-@dataclass
-class Choice:
-    """Which cells are to be submitted, and why the others are not."""
-
-    needed: list[Cell] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: dict[str, str] = field(default_factory=dict)
-
-
-def choose(cells: Mapping[str, Cell], states: Mapping[str, CellState], again: set[str]) -> Choice:
-    """Cells that are neither done, nor in the queue, nor failed for good, nor behind such a one.
-
-    Args:
-        cells: By id, teachers before their students.
-        states: Where each stands.
-        again: Failed cells that may be tried again.
-    """
-    choice = Choice()
-    for key, cell in cells.items():
-        state = states[key]
-        if state.word == "done" or state.in_queue:
-            continue
-        if state.word == "damaged" or (state.word == "failed" and key not in again):
-            choice.failed[key] = state.why
-        elif cell.teacher in {*choice.failed, *choice.blocked}:
-            choice.blocked[key] = f"its teacher {cell.teacher} failed"
-        else:
-            choice.needed.append(cell)
-    return choice
 
 
 def batches(
