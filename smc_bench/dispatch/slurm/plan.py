@@ -47,7 +47,7 @@ def batches(
         max_array: Most elements of one array.
     """
     teachers = {cell.teacher for cell in choice.needed if cell.teacher}
-    found = [
+    planned = [
         Batch(options.settings[cell.id], ((cell,),), teacher=True)
         for cell in choice.needed
         if cell.id in teachers
@@ -61,8 +61,8 @@ def batches(
     for (settings, after), members in groups.items():
         jobs = list(_packed(members, steps, options.pack_steps))
         for start in range(0, len(jobs), max_array):
-            found.append(Batch(settings, tuple(jobs[start : start + max_array]), after))
-    return found
+            planned.append(Batch(settings, tuple(jobs[start : start + max_array]), after))
+    return planned
 
 
 def _word(states: Mapping[str, CellState], key: str) -> str:
@@ -85,21 +85,21 @@ def _packed(
         yield tuple(job)
 
 
-def cut(found: list[Batch], room: int | None) -> tuple[list[Batch], int]:
+def cut(planned: list[Batch], room: int | None) -> tuple[list[Batch], int]:
     """As many jobs as the site still lets into the queue, and how many had to stay out.
 
     Args:
-        found: Batches, teachers first.
+        planned: Batches, teachers first.
         room: Jobs that the queue still takes, or None for no limit.
     """
     if room is None:
-        return found, 0
-    kept: list[Batch] = []
+        return planned, 0
+    fitting: list[Batch] = []
     out = 0
-    for batch in found:
+    for batch in planned:
         jobs = batch.jobs[: max(0, room)]
         room -= len(jobs)
         out += len(batch.jobs) - len(jobs)
         if jobs:
-            kept.append(Batch(batch.settings, jobs, batch.after, batch.teacher))
-    return kept, out
+            fitting.append(Batch(batch.settings, jobs, batch.after, batch.teacher))
+    return fitting, out

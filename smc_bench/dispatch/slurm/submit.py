@@ -75,11 +75,11 @@ class Submitter:
             if retry:
                 spare_memory(self.store, choice.needed, self.spec.execution)
             report = Submission(failed=choice.failed, blocked=choice.blocked, before=seen.states)
-            found = batches(
+            planned = batches(
                 choice, seen.states, self.options, self.steps, slurm_queue.max_array_size()
             )
-            found, report.held_back = cut(found, self._room() if found else None)
-            self._submit_all(found, seen, report)
+            planned, report.held_back = cut(planned, self._room() if planned else None)
+            self._submit_all(planned, seen, report)
         return report
 
     def _settle(self, cells: Mapping[str, Cell], seen: Observation) -> None:
@@ -93,9 +93,9 @@ class Submitter:
         limit = min((value for value in limits if value is not None), default=None)
         return None if limit is None else max(0, limit - len(slurm_queue.queue()))
 
-    def _submit_all(self, found: list[Batch], seen: Observation, report: Submission) -> None:
+    def _submit_all(self, planned: list[Batch], seen: Observation, report: Submission) -> None:
         teachers = {key: state.job for key, state in seen.states.items() if state.job}
-        for batch in found:
+        for batch in planned:
             if batch.after is not None and batch.after not in teachers:
                 # Its teacher was held back or refused; without its id nothing can wait for it.
                 report.held_back += len(batch.jobs)

@@ -137,7 +137,7 @@ def worker_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
-    parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
+    parser.add_argument("--execution", default="{}", help="JSON, fixed by the first attempt")
     parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
     parser.add_argument("--processes", type=int, help="train in so many; one GPU each")
     return parser
@@ -180,7 +180,7 @@ def visible_gpus() -> tuple[str, ...]:
     """Ids of the GPUs that may be used, without torch."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return tuple(part for part in chosen.split(",") if part.strip())
+        return tuple(gpu for gpu in chosen.split(",") if gpu.strip())
     if shutil.which("nvidia-smi") is None:
         return ()
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

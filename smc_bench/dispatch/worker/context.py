@@ -118,7 +118,7 @@ class FolderContext:
             raise Interrupted("stopped while another cell makes what both need")
 
     def shares_prefix(self) -> bool:
-        """Whether the run that started this cell has others that begin alike."""
+        """Whether the run that started this cell has others that share its prefix."""
         return (self.folder.path / SHARES).exists()
 
     def newest_checkpoint(self) -> Path | None:

@@ -172,10 +172,10 @@ class ProcessGroup:
         self.folder.end_attempt(attempt, failure.type)
 
     def _failure(self, codes: list[int], attempt: int) -> Failure:
-        found = failure_of_end(codes[0], attempt, self.folder.path / "worker.log")
+        failure = failure_of_end(codes[0], attempt, self.folder.path / "worker.log")
         ends = ", ".join(f"process {rank}: {code}" for rank, code in enumerate(codes))
-        message = f"{found.message} (exit codes of its {self.count} processes: {ends})"
-        return found.model_copy(update={"message": message, "time": now()})
+        message = f"{failure.message} (exit codes of its {self.count} processes: {ends})"
+        return failure.model_copy(update={"message": message, "time": now()})
 
 
 def _free_port() -> int:

@@ -101,7 +101,7 @@ def _attempt(spec: WorkerSpec, relative: str, parent: int | None) -> int:
 
 
 def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
-    """Claim a cell and run it to a record or a typed failure; the main process's part."""
+    """Claim a cell and run it to a record or a typed failure; in the main process."""
     folder = given.folder
     attempt = folder.claim()
     if attempt is None:
