@@ -5,9 +5,7 @@ from __future__ import annotations
 import click
 
 from smc_bench.cli.common import Session, say, suite_command
-from smc_bench.dispatch.slurm import queue as slurm_queue
-from smc_bench.dispatch.slurm.states import observe
-from smc_bench.errors import SlurmError
+from smc_bench.dispatch.slurm.backend import cancel
 from smc_bench.suite.only import select
 
 
@@ -17,16 +15,5 @@ from smc_bench.suite.only import select
 def command(session: Session, only: tuple[str, ...]) -> None:
     """Cancel the jobs of a suite's cells; what they have saved stays, and run goes on from it."""
     cells = select(session.plan(), only, teachers=not only)
-    seen = observe(session.store, cells, accounts=False)
-    if seen.problems:
-        raise SlurmError(f"nothing was cancelled: {seen.problems[0]}")
-    jobs = {state.job for state in seen.states.values() if state.job}
-    hopeless = {
-        job.job
-        for submitted in seen.jobs.values()
-        for job in submitted
-        if (queued := seen.queued.get(job.job)) is not None and queued.hopeless
-    }
-    everything = sorted(jobs | hopeless)
-    slurm_queue.cancel(everything)
-    say(f"cancelled {len(everything)} jobs" if everything else "no cell is in the queue")
+    count = cancel(session.store, cells)
+    say(f"cancelled {count} jobs" if count else "no cell is in the queue")

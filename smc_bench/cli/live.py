@@ -1,121 +1,274 @@
-"""The progress line of a run: cells done, current step, loss, sparsity, time left."""
+"""The live display of a run: a header, a line for each running cell, and an overall bar.
+
+On a terminal the display is drawn anew in place, as wide as the terminal less one column, so that
+no line ever wraps. Elsewhere a plain line is printed now and then. rich lays it out; it is drawn by
+:func:`smc_bench.cli.output.emit`, which survives every encoding and closed pipes.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-import unicodedata
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from smc_bench.cli.output import echo, emit
-from smc_bench.dispatch.eta.forecast import Forecast
-from smc_bench.dispatch.local.pool import LocalPool
+from smc_bench.dispatch.backend import Status
+from smc_bench.dispatch.eta import Paces, in_words, left_of, time_left
+from smc_bench.dispatch.local.stop import write_at_once
+from smc_bench.dispatch.progress import Seen, progress_of
 from smc_bench.names import visible
-from smc_bench.store.store import CellFolder
+from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.expand import Plan
+from smc_bench.suite.labels import labels
+
+_ON_TERMINAL_SECONDS = 0.5
+_PLAIN_SECONDS = 10.0
+_RECORDS_A_LOOK = 20
 
 
-def last_line(path: Path) -> dict[str, Any]:
-    """The newest complete progress line of a cell, or nothing."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 4096))
-            lines = file.read().decode(errors="replace").strip().split("\n")
-        found: dict[str, Any] = json.loads(lines[-1])
-        found["phase"], float(found["step"]), float(found["total"])
-        if "loss" in found:
-            float(found["loss"]), float(found["sparsity"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return {}  # nothing yet, or a line that a full disk has torn
-    return found
+@dataclass(frozen=True)
+class Name:
+    """What a cell is called in the display."""
+
+    task: str
+    arm: str
+    sparsity: float
+    seed: int
+
+
+def names_of(plan: Plan) -> dict[str, Name]:
+    """Names of a plan's cells by id; a cell of several arms has the first one's."""
+    tasks, names = labels(plan), dict[str, Name]()
+    for entry in plan.entries:
+        cell = entry.cell
+        name = Name(tasks[cell.task], entry.arm, entry.target, cell.seed)
+        names.setdefault(cell.id, name)
+    return names
 
 
 def describe(cell: Cell, folder: CellFolder) -> str:
     """One cell's progress in words."""
-    now = last_line(folder.path / "train.jsonl")
-    if not now:
+    seen = progress_of(folder.path / "train.jsonl")
+    if seen is None:
         return f"{cell.slug} starting"
-    text = f"{cell.slug} {now['phase']} {now['step']}/{now['total']}"
-    if "loss" in now:
-        text += f" loss {now['loss']:.3f} sparsity {now['sparsity']:.2f}"
+    text = f"{cell.slug} {seen.phase} {seen.step:g}/{seen.total:g}"
+    if seen.loss is not None and seen.sparsity is not None:
+        text += f" loss {seen.loss:.3f} sparsity {seen.sparsity:.2f}"
     return text
 
 
-def _columns() -> int:
-    """Columns of the terminal behind standard error; 80 if it doesn't say."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+class Display:
+    """Shows a run on standard error; call it with the status of the cells.
 
+    Attributes:
+        cells: All cells of the run, by id.
+        paces: What finished cells took.
+        reused: Steps that cells take from one that shares their prefix.
+    """
 
-def _width(text: str) -> int:
-    """Columns that a text takes: wide and full-width characters two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
+    def __init__(
+        self,
+        cells: Mapping[str, Cell],
+        store: Store,
+        paces: Paces,
+        *,
+        header: tuple[str, ...] = (),
+        names: Mapping[str, Name] | None = None,
+        jobs: int = 1,
+        quiet: bool = False,
+    ) -> None:
+        """Say nothing before the first look.
 
+        Args:
+            cells: All cells of the run, by id.
+            store: Where their folders are.
+            paces: What finished cells took.
+            header: Lines above the cells.
+            names: What cells are called; their slugs where nothing is said.
+            jobs: Cells at once, or 0 where nobody knows (a queue).
+            quiet: Show nothing at all.
+        """
+        self.cells, self.store, self.paces = cells, store, paces
+        self.header, self.names, self.jobs, self.quiet = header, names or {}, jobs, quiet
+        self.reused: Mapping[str, int] = {}
+        self.terminal = _is_terminal()
+        self._next = 0.0
+        self._drawn: tuple[int, int] = (0, 0)  # lines, and how wide they are
+        self._began = False
+        self._learnt: set[str] = set()
 
-def _cut(text: str, room: int) -> str:
-    """The beginning of a text that fits, with … where something is left out."""
-    if _width(text) <= room:
-        return text
-    while text and _width(text) > room - 1:
-        text = text[:-1]
-    return f"{text}…"
-
-
-class Live:
-    """Prints progress to standard error: a renewed line on a terminal, else a line now and then."""
-
-    def __init__(self, cells: dict[str, Cell], forecast: Forecast) -> None:
-        """Say nothing before the first tick."""
-        self.cells, self.forecast = cells, forecast
-        self.printed = 0.0
-        self.every = 1.0 if sys.stderr.isatty() else 10.0
-        self.width = 0
-
-    def __call__(self, pool: LocalPool) -> None:
-        """Called by the pool at each tick."""
-        self.forecast.update(pool)
-        if time.monotonic() - self.printed < self.every:
+    def __call__(self, status: Status) -> None:
+        """Show where the cells stand, unless that was just done."""
+        if self.quiet or time.monotonic() < self._next:
             return
-        self.printed = time.monotonic()
-        running = [describe(cell, pool.store.folder(cell.folder)) for cell in pool.running]
-        counts = f"[{len(pool.outcome.done)}/{len(self.cells)} cells"
-        counts += f", {len(pool.outcome.failed)} failed" if pool.outcome.failed else ""
-        self._print(f"{counts}, {self._eta(pool)}] " + " | ".join(running))
+        self._next = time.monotonic() + (_ON_TERMINAL_SECONDS if self.terminal else _PLAIN_SECONDS)
+        self.show(status)
 
-    def _eta(self, pool: LocalPool) -> str:
-        done = {cell.id: self._share_done(cell, pool) for cell in pool.running}
-        left = self.forecast.left(pool, done)
-        return "time left unknown" if left is None else f"about {left / 60:.1f} min left"
-
-    @staticmethod
-    def _share_done(cell: Cell, pool: LocalPool) -> float:
-        """How much of its training a cell has behind it, 0..1."""
-        now = last_line(pool.store.folder(cell.folder).path / "train.jsonl")
-        if now.get("phase") == "train":
-            return float(now["step"] / max(1, now["total"]))
-        return 1.0 if now.get("phase") == "evaluate" else 0.0
-
-    def _print(self, text: str) -> None:
-        if sys.stderr.isatty():
-            # One column stays free: a line that wraps can't be renewed, and floods the terminal.
-            room = _columns() - 1
-            shown = _cut(visible(text, keep=""), room)
-            blank = min(self.width, room) - _width(shown)
-            emit("\r" + shown + " " * blank, err=True)
-            self.width = _width(shown)
+    def show(self, status: Status) -> None:
+        """Show where the cells stand."""
+        self._learn(status)
+        seen = {
+            key: progress_of(self.store.folder(self.cells[key].folder).path / "train.jsonl")
+            for key, state in status.items()
+            if state.word == "running"
+        }
+        left = None
+        if self.jobs:
+            left = time_left(self.cells, status, seen, self.paces, self.jobs, self.reused)
+        if self.terminal:
+            self._draw(status, seen, left)
         else:
-            echo(text, err=True)
+            self._print(status, seen, left)
+
+    def announce(self, text: str) -> None:
+        """Say something in a signal's handler, below what is drawn; the display goes on below."""
+        self._drawn = (0, 0)
+        write_at_once(text)
 
     def close(self) -> None:
-        """End the renewing line."""
-        if sys.stderr.isatty() and self.width:
-            emit("\n", err=True)
+        """Remove the display; what was printed above it stays."""
+        if self.terminal:
+            emit(self._up() + "\x1b[J", err=True)
+        self._drawn = (0, 0)
+
+    def _learn(self, status: Status) -> None:
+        new = [k for k, state in status.items() if state.word == "done" and k not in self._learnt]
+        # Reading a thousand records at once would hold up the cells.
+        self._learnt.update(new[:_RECORDS_A_LOOK])
+        self.paces.learn(self.cells[key] for key in new[:_RECORDS_A_LOOK])
+
+    def _print(self, status: Status, seen: Mapping[str, Seen | None], left: float | None) -> None:
+        if not self._began:
+            self._began = True
+            for line in self.header:
+                echo(line, err=True)
+        running = [describe(c, self.store.folder(c.folder)) for c in map(self.cells.get, seen) if c]
+        echo(f"[{self._counts(status)}, {_left(left)}] {' | '.join(running)}".rstrip(), err=True)
+
+    def _counts(self, status: Status) -> str:
+        words = [state.word for state in status.values()]
+        text = f"{words.count('done')}/{len(self.cells)} cells"
+        for word in ("failed", "damaged", "blocked", "lost", "pending"):
+            text += f", {words.count(word)} {word}" if word in words else ""
+        return text
+
+    def _draw(self, status: Status, seen: Mapping[str, Seen | None], left: float | None) -> None:
+        columns, rows = _size()
+        # One column stays free: a line that fills the last one wraps on some terminals.
+        width = max(10, columns - 1)
+        console = Console(
+            file=sys.stderr, width=width, height=rows, force_terminal=True, highlight=False,
+            markup=False, emoji=False,
+        )  # fmt: skip
+        room = max(1, rows - 4 - len(self.header))
+        done = sum(state.word == "done" for state in status.values())
+        overall = Table.grid(padding=(0, 1), expand=True)
+        overall.add_column(ratio=1, no_wrap=True)
+        overall.add_column(no_wrap=True, overflow="ellipsis")
+        bar = ProgressBar(total=max(1, len(self.cells)), completed=done)
+        overall.add_row(bar, _plain(f"{self._counts(status)} · {_left(left)}"))
+        header = [Text(_plain(line), style="bold" if not at else "dim", no_wrap=True,
+                       overflow="ellipsis") for at, line in enumerate(self.header)]  # fmt: skip
+        with console.capture() as capture:
+            console.print(Group(*header, self._table(seen, width, room), overall))
+        lines = capture.get().rstrip("\n").split("\n")[: max(1, rows - 1)]
+        text = "".join(f"{line}\x1b[K\n" for line in lines)
+        emit(f"{self._up()}{text}\x1b[J", err=True)
+        self._drawn = (len(lines), width)
+
+    def _table(self, seen: Mapping[str, Seen | None], width: int, room: int) -> Table:
+        """A line for each running cell; what a narrow terminal has no room for is left out."""
+        shown = [name for name, least in _COLUMNS if width >= least]
+        table = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim")
+        for name in shown:
+            if name == "progress":
+                table.add_column(name, ratio=1, min_width=6, no_wrap=True)
+            elif name in ("task", "arm"):
+                table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=width // 5)
+            else:
+                table.add_column(name, justify="right", no_wrap=True)
+        for key, now in list(seen.items())[:room]:
+            cells = self._row(key, now)
+            table.add_row(*(cells[name] for name in shown))
+        if len(seen) > room:
+            table.add_row(f"and {len(seen) - room} more")
+        return table
+
+    def _row(self, key: str, now: Seen | None) -> dict[str, str | ProgressBar]:
+        cell = self.cells[key]
+        name = self.names.get(key) or Name(cell.task.name, cell.slug, cell.sparsity, cell.seed)
+        left = left_of(cell, now, self.paces)
+        row: dict[str, str | ProgressBar] = {
+            "task": _plain(name.task),
+            "arm": _plain(name.arm),
+            "sparse": f"{name.sparsity:.4g}",
+            "seed": str(name.seed),
+            "progress": ProgressBar(total=1.0, completed=now.share if now else 0.0),
+            "step": "starting",
+            "loss": "",
+            "now": "",
+            "lr": "",
+            "left": "" if left is None else in_words(left),
+        }
+        if now is not None:
+            row["step"] = f"{now.step:g}/{now.total:g}"
+            if now.phase != "train":
+                row["step"] = f"{_plain(now.phase)} {100 * now.share:.0f} %"
+            row["loss"] = "" if now.loss is None else f"{now.loss:.3f}"
+            row["now"] = "" if now.sparsity is None else f"{now.sparsity:.2f}"
+            row["lr"] = "" if now.lr is None else f"{now.lr:.1e}"
+        return row
+
+    def _up(self) -> str:
+        """Back to the first line that was drawn, also on a terminal that is narrower by now."""
+        lines, width = self._drawn
+        if not lines:
+            return "\r"
+        rows = lines * -(-width // max(1, _size()[0]))
+        return f"\r\x1b[{rows}A"
+
+
+# Columns with the least width of a terminal that shows them.
+_COLUMNS = (
+    ("task", 0),
+    ("arm", 0),
+    ("sparse", 0),
+    ("seed", 60),
+    ("progress", 40),
+    ("step", 0),
+    ("loss", 50),
+    ("now", 70),
+    ("lr", 75),
+    ("left", 45),
+)
+
+
+def _left(seconds: float | None) -> str:
+    return "time left unknown" if seconds is None else f"about {in_words(seconds)} left"
+
+
+def _plain(text: str) -> str:
+    """Text that takes as much room as rich thinks, in the terminal's encoding."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    return visible(text, keep="").encode(encoding, "replace").decode(encoding)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
+
+
+def _size() -> tuple[int, int]:
+    """Columns and rows of the terminal behind standard error; 80 by 24 if it doesn't say."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return 80, 24
+    return columns or 80, rows or 24

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import logging
 
 import click
 
 from smc_bench import __version__
 from smc_bench.cli.common import Group
-from smc_bench.cli.output import ready
+from smc_bench.cli.output import LOG, ready
 from smc_bench.suite.yaml_file import nearest
 
 VERBS = {
@@ -80,4 +81,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point; every option also as a variable ``SMC_BENCH_VERB_OPTION``."""
     ready()
+    package = logging.getLogger("smc_bench")
+    package.addHandler(LOG)
+    package.setLevel(logging.INFO)
     cli()

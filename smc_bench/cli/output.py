@@ -8,8 +8,10 @@ output ends no verb: work and exit code do not depend on who reads along.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from smc_bench.names import visible
@@ -36,6 +38,25 @@ def emit(text: str, *, err: bool = False) -> None:
         _silence(stream)
         if error.errno not in (errno.EPIPE, errno.EBADF, errno.ESHUTDOWN):
             raise
+
+
+class LogHandler(logging.Handler):
+    """Prints what the library logs, on standard error.
+
+    Attributes:
+        before: Called first: a display that is drawn in place makes room.
+    """
+
+    before: Callable[[], None] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        if self.before is not None:
+            self.before()
+        echo(self.format(record), err=True)
+
+
+LOG = LogHandler()
 
 
 def ready() -> None:

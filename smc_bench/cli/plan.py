@@ -8,8 +8,10 @@ import click
 
 from smc_bench.cli.common import Session, json_option, print_json, suite_command
 from smc_bench.cli.output import echo
-from smc_bench.dispatch.eta.forecast import order_by, predictor, seconds_for
-from smc_bench.dispatch.local.capacity import Machine, share, this_machine
+from smc_bench.dispatch.backend import CellState
+from smc_bench.dispatch.choice import states_on_disk
+from smc_bench.dispatch.eta import Paces, in_words, time_left
+from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.suite.cell import TaskSettings
@@ -17,8 +19,8 @@ from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.labels import labels
-from smc_bench.suite.length import running_order, timeline_of
-from smc_bench.suite.predict import Predicted, Predictor
+from smc_bench.suite.length import timeline_of
+from smc_bench.suite.sharing import spared_steps
 
 
 @click.command("plan")
@@ -31,8 +33,9 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
     claims_about(session.suite)
     plan = session.plan()
     machine = this_machine(jobs, visible_gpus())
-    predicts = predictor(session.store, plan.cells, gpu=machine.gpus)
-    rows = _rows(session, plan, machine, predicts)
+    paces = Paces(session.store, gpu=machine.gpus)
+    paces.learn(plan.cells.values())
+    rows = _rows(session, plan, paces)
     if as_json:
         print_json(rows)
         return
@@ -47,7 +50,7 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
         int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
     )
     echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
-    echo(_time_left(plan, {row["id"]: row for row in rows}, machine, predicts), err=True)
+    echo(_time_left(session, plan, machine, paces), err=True)
     hours = total_gpu_hours(plan.cells.values())
     if hours is not None:
         echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
@@ -57,15 +60,12 @@ def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> No
         _draw(plan, labels(plan))
 
 
-def _rows(
-    session: Session, plan: Plan, machine: Machine, predicts: Predictor
-) -> list[dict[str, Any]]:
-    threads = share(machine.cores, machine.jobs, machine.jobs, 0)
+def _rows(session: Session, plan: Plan, paces: Paces) -> list[dict[str, Any]]:
     return [
         {
             "id": entry.cell.id,
             "state": session.store.folder(entry.cell.folder).state(),
-            **_seconds(predicts.predict(entry.cell, threads)),
+            "seconds": _rounded(paces.seconds(entry.cell)),
             "task": entry.cell.task.name,
             "arm": entry.arm,
             "sparsity": entry.target,
@@ -80,38 +80,30 @@ def _rows(
     ]
 
 
-def _seconds(found: Predicted | None) -> dict[str, Any]:
-    """Predicted seconds of a row, and what they are made from; null where nothing is known."""
-    if found is None:
-        return {"seconds": None, "seconds_from": None}
-    return {"seconds": round(found.total, 1), "seconds_from": found.basis}
+def _rounded(seconds: float | None) -> float | None:
+    """What a cell should take, from finished ones of its shape; null where nothing is known."""
+    return None if seconds is None else round(seconds, 1)
 
 
 def _minutes(row: dict[str, Any]) -> str:
-    if row["seconds"] is None:
-        return ""
-    return f"min{'=' if row['seconds_from'] == 'measured' else '~'}{row['seconds'] / 60:<6.3g} "
+    return "" if row["seconds"] is None else f"min~{row['seconds'] / 60:<6.3g} "
 
 
-def _time_left(
-    plan: Plan, rows: dict[str, dict[str, Any]], machine: Machine, predicts: Predictor
-) -> str:
-    left = {key: cell for key, cell in plan.cells.items() if rows[key]["state"] != "done"}
+def _time_left(session: Session, plan: Plan, machine: Machine, paces: Paces) -> str:
+    states = states_on_disk(session.store, plan.cells)
+    left = [cell for key, cell in plan.cells.items() if states[key].word != "done"]
     if not left:
         return "nothing is left to run"
-    order = running_order(left, order_by(predicts, machine))
-    seconds = seconds_for(list(order.values()), machine, predicts)
+    # Failed cells are tried again, and running ones have some steps behind them: at most this.
+    todo = {cell.id: cell for cell in left}
+    waiting = dict.fromkeys(todo, CellState("pending"))
+    seconds = time_left(todo, waiting, {}, paces, machine.jobs, spared_steps(left))
     if seconds is None:
         return (
-            "time left unknown: no finished cell here is like them; the first ones of a run "
-            "calibrate, and its progress line says from then on"
+            "time left unknown: not every cell has a finished one like it here; a run measures "
+            "its first ones, and says from then on"
         )
-    scaled = sum(rows[key]["seconds_from"] == "scaled" for key in left)
-    rough = f"; {scaled} of them only by FLOPs from other cells" if scaled else ""
-    return (
-        f"about {seconds / 60:.1f} min left with {machine.jobs} cells at once, predicted from "
-        f"{len(predicts.timings)} finished ones{rough}"
-    )
+    return f"about {in_words(seconds)} left with {machine.jobs} cells at once, by finished ones"
 
 
 def _hours(hours: float | None) -> str:

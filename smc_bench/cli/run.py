@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import get_args
 
 import click
 
+from smc_bench.cli.before_run import (
+    refuse_paper_without_gpu,
+    refuse_unmeasured_precision,
+    refuse_untuned,
+    warn_of_slow_bf16,
+    with_trackers,
+)
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
-from smc_bench.cli.live import Live
-from smc_bench.cli.output import echo
+from smc_bench.cli.live import Display, names_of
+from smc_bench.cli.output import LOG, echo
 from smc_bench.cli.report import write_report
-from smc_bench.cli.slurm import SlurmRequest, run_on_slurm, slurm_options
-from smc_bench.dispatch.eta.forecast import Forecast, in_words, keep, order_by, spared_of
-from smc_bench.dispatch.eta.timings import timings_of
+from smc_bench.cli.slurm import SlurmRequest, slurm_backend, slurm_options, tell
+from smc_bench.dispatch.backend import BACKENDS, Backend, Outcome
+from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.local.capacity import Machine, this_machine
-from smc_bench.dispatch.local.pool import LocalPool, Options, Outcome
-from smc_bench.dispatch.local.retry import spare_memory
-from smc_bench.dispatch.worker.command import visible_gpus
-from smc_bench.dispatch.worker.tracking import not_installed
-from smc_bench.engine.recipe import Execution, TrackerName
-from smc_bench.errors import StoreError, SuiteError
-from smc_bench.store.clean import beginnings, remove
-from smc_bench.store.provenance import processor_flags
+from smc_bench.dispatch.local.pool import LocalPool, Options
+from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
+from smc_bench.engine.recipe import TrackerName
+from smc_bench.errors import SmcBenchError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.claims import claims_about
-from smc_bench.suite.estimate import REASON, total_gpu_hours
 from smc_bench.suite.expand import Plan
-from smc_bench.suite.length import running_order, timeline_of
-from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.length import running_order
 from smc_bench.suite.only import select
-from smc_bench.suite.predict import Predictor, Timing
+from smc_bench.suite.yaml_file import nearest
 
 
 @click.command("run")
@@ -69,6 +70,12 @@ from smc_bench.suite.predict import Predictor, Timing
 @click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run.")
 @click.option("--report/--no-report", default=True, help="Write tables and plots at the end.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress, only how it ended.")
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="Run on a backend that a plug-in registers (docs/extend.md), not on this machine.",
+)
 @click.option(
     "--track",
     multiple=True,
@@ -87,73 +94,87 @@ def command(
     force: bool,
     dry_run: bool,
     report: bool,
+    quiet: bool,
+    backend: str | None,
     track: tuple[TrackerName, ...],
     slurm: SlurmRequest | None,
 ) -> None:
     """Run what is missing of a suite."""
-    if slurm is not None and gpus_per_cell > 1:
-        raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
-    if slurm is not None and threads is not None:
-        raise click.UsageError("--threads is for this machine; with --slurm write --cpus")
+    _refuse_options(slurm, gpus_per_cell, threads, backend)
+    here = slurm is None and backend in (None, "local")
     loaded = session.load()
-    _refuse_untuned(loaded)
+    refuse_untuned(loaded)
     claims_about(session.suite)
-    gpus = visible_gpus()
-    if slurm is None and not dry_run:
+    if here and not dry_run:
         session.store.check_writable()
-    plan = session.plan(network=not dry_run, limit=limit, measure=slurm is None and not dry_run)
-    # A cell that trains on several GPUs takes the place of as many cells.
-    machine = this_machine(jobs, gpus[::gpus_per_cell], threads)
-    cells, timings = _ordered(session, select(plan, only), None if slurm else machine)
-    if slurm is None:
-        _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
+    plan = session.plan(network=not dry_run, limit=limit, measure=here and not dry_run)
+    cells = running_order(select(plan, only))
+    gpus = visible_gpus()
+    if here and not gpus and not dry_run:
+        refuse_paper_without_gpu(plan, cells)
     if dry_run:
         for cell in cells.values():
             echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
-    execution = _with_trackers(loaded.suite.execution, track)
-    if slurm is None and not gpus:
-        _warn_of_slow_bf16(cells)
+    # A cell that trains on several GPUs takes the place of as many cells.
+    machine = this_machine(jobs, gpus[::gpus_per_cell], threads) if here else None
+    processes = gpus_per_cell if gpus_per_cell > 1 else None
+    execution = with_trackers(loaded.suite.execution, track)
+    spec = WorkerSpec.of(session.store, session.roots, execution, session.include, processes)
+    paces = Paces(session.store, gpu=bool(gpus) or slurm is not None)
+    header = _header(session, plan, cells, machine)
+    display = Display(
+        cells, session.store, paces, header=header, names=names_of(plan),
+        jobs=machine.jobs if machine else 0, quiet=quiet,
+    )  # fmt: skip
+    runs_on: Backend
     if slurm is not None:
-        _refuse_unmeasured_precision(cells)
-        code = run_on_slurm(session, plan, cells, slurm, execution, retry=retry, force=force)
-        if slurm.wait and report:
-            _report(session, limit)
-        sys.exit(code)
-    if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
-        # What is missing or corrupt is said once and now, not by every worker.
-        fetch_inputs(session)
-    if retry:
-        spare_memory(session.store, cells.values(), execution)
-    # Several processes a cell train all of their steps themselves.
-    spared = spared_of(session.store, cells) if gpus_per_cell == 1 else {}
-    forecast = Forecast(session.store, cells, machine, timings, spared)
-    live = Live(cells, forecast)
-    options = Options(
-        machine.jobs, retry, force, gpus, session.include, gpus_per_cell, spared, machine.cores
-    )
-    pool = LocalPool(session.store, session.roots, execution, options, live)
-    outcome = pool.run(cells)
-    live.close()
-    with suppress(OSError, StoreError):  # what it says of itself is not worth the report
-        _keep_forecast(session, loaded, forecast, whole=not outcome.interrupted)
-    _end_sharing(session, cells, spared)
+        refuse_unmeasured_precision(cells)
+        runs_on = slurm_backend(session, plan, cells, slurm, spec)
+    else:
+        if any(session.store.folder(c.folder).state() != "done" for c in cells.values()):
+            # What is missing or corrupt is said once and now, not by every worker.
+            fetch_inputs(session)
+        if machine is None:
+            runs_on = BACKENDS[backend or ""](spec)
+        else:
+            if not gpus:
+                warn_of_slow_bf16(cells)
+            options = Options(machine.jobs, gpus, machine.cores)
+            runs_on = LocalPool(spec, options, display.announce)
+    submission = runs_on.submit(cells, retry=retry, force=force)
+    display.reused = submission.reused
+    if slurm is not None:
+        code = tell(submission, cells)
+        if not slurm.wait:
+            sys.exit(code)
+    outcome = follow(runs_on, cells, display)
     if report:
-        _report(session, limit)
-    sys.exit(_summary(outcome, cells))
+        report_on(session, outcome, limit)
+    sys.exit(summarize(outcome, cells))
 
 
-def _keep_forecast(
-    session: Session, loaded: LoadedSuite, forecast: Forecast, *, whole: bool
-) -> None:
-    result = forecast.result(whole=whole)
-    if result is not None:
-        keep(session.store.root, {"suite": loaded.suite.name, "profile": loaded.profile, **result})
-        say(in_words(result))
+def follow(backend: Backend, cells: Mapping[str, Cell], display: Display) -> Outcome:
+    """Show progress until nobody goes on with any of the cells."""
+    LOG.before = display.close
+    try:
+        return backend.wait(cells, display)
+    except KeyboardInterrupt:  # this machine's pool answers signals itself
+        display.close()
+        say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
+        sys.exit(130)
+    finally:
+        display.close()
+        LOG.before = None
 
 
-def _report(session: Session, limit: int | None) -> None:
+def report_on(session: Session, outcome: Outcome, limit: int | None) -> None:
     """Write the report; that it can't be costs neither the summary nor the exit code."""
+    if outcome.interrupted:
+        say("no report is written of an interrupted run; smc-bench report writes one")
+        return
+    if not outcome.done:
+        return  # empty tables and plots say nothing
     try:
         complete = write_report(session, session.plan(limit=limit))
     except (Exception, KeyboardInterrupt) as error:
@@ -165,99 +186,56 @@ def _report(session: Session, limit: int | None) -> None:
         say("the cells are not affected; smc-bench report tries again")
 
 
-def _end_sharing(session: Session, cells: dict[str, Cell], spared: dict[str, int]) -> None:
-    """Say what common beginnings have spared, and remove those that nothing waits for."""
-    if not spared:
-        return
-    with suppress(OSError, StoreError):  # neither word nor room is worth the report
-        records = [session.store.folder(cells[key].folder).record() for key in spared]
-        finished = [record for record in records if record is not None]
-        steps = sum(record.prefix_steps for record in finished)
-        total = sum(record.total_steps for record in finished)
-        if total:  # after an early stop there is nothing to say
-            words = f"{steps} of {total} steps of the cells that share one were spared"
-            say(f"common beginnings: {words}")
-        if len(finished) == len(spared):
-            remove(beginnings(session.store))
-
-
-def _with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:
-    """The suite's execution with the trackers asked for; those that are missing are told."""
-    chosen = track or execution.trackers
-    for name in not_installed(chosen):
-        say(f"tracker {name} is not installed here: pip install 'smc-bench[{name}]'")
-    return execution.model_copy(update={"trackers": tuple(chosen)})
-
-
-def _ordered(
-    session: Session, cells: dict[str, Cell], machine: Machine | None
-) -> tuple[dict[str, Cell], list[Timing]]:
-    """Cells in running order (for this machine, if given), and what finished ones took."""
-    if machine is None:
-        return running_order(cells), []
-    timings = timings_of(session.store, cells.values(), gpu=machine.gpus)
-    return running_order(cells, order_by(Predictor(timings), machine)), timings
-
-
-def _warn_of_slow_bf16(cells: dict[str, Cell]) -> None:
-    """Say that bf16 costs time here: seen 5 to 10 times slower than fp32 on an AVX2 processor."""
-    flags = processor_flags()
-    emulated = bool(flags) and not flags & {"avx512_bf16", "amx_bf16"}
-    if emulated and any(cell.recipe.train.precision == "bf16" for cell in cells.values()):
-        say(
-            "this processor has no bf16 arithmetic (avx512_bf16, amx_bf16): it is emulated, and "
-            "--set train.precision=fp32 is much faster (those are other cells, though)"
-        )
-
-
-def _refuse_untuned(loaded: LoadedSuite) -> None:
-    if loaded.untuned:
-        raise SuiteError(
-            f"{loaded.path}: profile {loaded.profile}: no learning rate was chosen yet for "
-            f"{', '.join(loaded.untuned[:3])}{' and others' * (len(loaded.untuned) > 3)}: "
-            f"smc-bench tune {loaded.path} --profile {loaded.profile}"
-        )
-
-
-def _refuse_unmeasured_precision(cells: dict[str, Cell]) -> None:
-    if any(cell.recipe.train.precision == "auto" for cell in cells.values()):
-        raise SuiteError(
-            "train.precision: auto is measured on the machine that trains, which this one is not: "
-            "--set train.precision=bf16 (or fp32)"
-        )
-
-
-def _refuse_paper_without_gpu(
-    plan: Plan, cells: dict[str, Cell], gpus: tuple[str, ...], dry_run: bool
-) -> None:
-    if plan.loaded.profile != "paper" or gpus or dry_run:
-        return
-    steps = sum(timeline_of(cell).total_steps for cell in cells.values())
-    hours = total_gpu_hours(cells.values())
-    cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
-    others = [name for name in plan.loaded.suite.profiles if name != "paper"]
-    hint = (
-        f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
-    )
-    named = click.get_current_context().params.get("profile") == "paper"
-    insist = "; name it with --profile paper to run it here all the same"
-    say(
-        f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model_name}{cost}{hint}{'' if named else insist}"
-    )
-    if not named:
-        sys.exit(2)
-
-
-def _summary(outcome: Outcome, cells: dict[str, Cell]) -> int:
-    for group, word in ((outcome.failed, "failed"), (outcome.blocked, "not run")):
+def summarize(outcome: Outcome, cells: Mapping[str, Cell]) -> int:
+    """Say how a run ended; the exit code."""
+    groups = ((outcome.failed, "failed"), (outcome.blocked, "not run"), (outcome.left, "left"))
+    for group, word in groups:
         for key, reason in group.items():
             say(f"{word}: {key} {cells[key].slug if key in cells else ''}: {reason}")
-    done = len([key for key in cells if key in set(outcome.done)])
+    done = len(cells.keys() & set(outcome.done))
     say(f"{done} of {len(cells)} cells done")
     if outcome.interrupted:
         say("interrupted; the same command goes on from here")
         return 128 + outcome.signal
+    if outcome.left:
+        say("the same command goes on with what is left")
     if outcome.failed:
         say("run again with --retry to try failed cells again; smc-bench logs ID shows why")
     return 0 if done == len(cells) else 1
+
+
+def _header(
+    session: Session, plan: Plan, cells: Mapping[str, Cell], machine: Machine | None
+) -> tuple[str, ...]:
+    """What is run, where results go, on what, and the profile's note."""
+    loaded = plan.loaded
+    what = f"{loaded.suite.name} ({loaded.profile}): {len(cells)} cells, results in "
+    lines = [f"{what}{session.store.root}"]
+    precisions = ", ".join(sorted({cell.recipe.train.precision for cell in cells.values()}))
+    if machine is not None:
+        device = "GPU" if machine.gpus else "CPU"
+        at_once = f"{machine.jobs} cell{'s' * (machine.jobs > 1)} at once"
+        threads = f"{machine.cores} thread{'s' * (machine.cores > 1)}"
+        lines.append(f"{at_once}, {threads}, {device}, {precisions}")
+    if loaded.note:
+        lines.append(" ".join(loaded.note.split()))
+    return tuple(lines)
+
+
+def _refuse_options(
+    slurm: SlurmRequest | None, gpus_per_cell: int, threads: int | None, backend: str | None
+) -> None:
+    if slurm is not None and gpus_per_cell > 1:
+        raise click.UsageError("--gpus-per-cell is for this machine; with --slurm write --gpus")
+    if slurm is not None and threads is not None:
+        raise click.UsageError("--threads is for this machine; with --slurm write --cpus")
+    if backend is None:
+        return
+    if slurm is not None or backend == "slurm":
+        raise click.UsageError("cells run on SLURM by --slurm, without --backend")
+    if backend not in {*BACKENDS, "local"}:
+        known = ", ".join(sorted({*BACKENDS, "local"}))
+        raise SmcBenchError(
+            f"there is no backend {backend!r}{nearest(backend, [*BACKENDS, 'local'])}; known here: "
+            f"{known}. A plug-in registers one (--include, docs/extend.md)"
+        )

@@ -1,10 +1,8 @@
-"""``run --slurm``: options, submission, and the live view of ``--wait``."""
+"""``run --slurm``: its options, its backend, and what a submission did in words."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -13,21 +11,16 @@ import click
 
 from smc_bench.cli.common import Command, Session, say
 from smc_bench.cli.fetch import fetch_inputs
-from smc_bench.cli.live import describe
+from smc_bench.dispatch.backend import Submission
 from smc_bench.dispatch.inputs.offline import missing
+from smc_bench.dispatch.slurm.backend import SlurmBackend
 from smc_bench.dispatch.slurm.options import from_command_line, merged, named_cluster
-from smc_bench.dispatch.slurm.states import Observation, observe
-from smc_bench.dispatch.slurm.submit import Report, Submitter
-from smc_bench.engine.recipe import Execution
-from smc_bench.errors import MissingDataError, SlurmError
+from smc_bench.dispatch.worker.command import WorkerSpec
+from smc_bench.errors import MissingDataError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.slurm_section import SlurmSection
-
-_POLL_SECONDS = 5.0
-# squeue is asked this often; the disk, which costs the cluster nothing, in between.
-_POLLS_BETWEEN_SQUEUE = 4
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option("--slurm", is_flag=True, help="Submit to SLURM and return."),
@@ -78,17 +71,14 @@ def slurm_options(function: Command) -> Command:
     return command
 
 
-def run_on_slurm(
-    session: Session,
-    plan: Plan,
-    cells: dict[str, Cell],
-    request: SlurmRequest,
-    execution: Execution,
-    *,
-    retry: bool,
-    force: bool,
-) -> int:
-    """Submit what is missing, and follow it if asked; the exit code."""
+def slurm_backend(
+    session: Session, plan: Plan, cells: Mapping[str, Cell], request: SlurmRequest, spec: WorkerSpec
+) -> SlurmBackend:
+    """The backend, once it is known that compute nodes without a network will miss nothing.
+
+    Raises:
+        MissingDataError: If they would; nothing is submitted then.
+    """
     options = merged(plan, named_cluster(request.cluster), request.section)
     session.store.check_writable()
     # Here, where there may be a network; then what compute nodes would miss is said.
@@ -97,35 +87,21 @@ def run_on_slurm(
     if lacking:
         raise MissingDataError("nothing was submitted: " + "\n".join(lacking))
     steps = {key: timeline_of(cell).total_steps for key, cell in cells.items()}
-    plugins = tuple(
-        word for path in session.include for word in ("--include", str(path.absolute()))
-    )
-    submitter = Submitter(session.store, session.roots, execution, options, steps, plugins)
-    report, seen = submitter.submit(cells, retry=retry, force=force)
-    _tell(report, seen, cells)
-    if request.wait:
-        try:
-            return _follow(session, submitter, cells)
-        except KeyboardInterrupt:
-            say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
-            return 130
-    everything_done = all(state.word == "done" for state in seen.states.values())
-    if everything_done and not report.submitted:
-        return 0
-    return 1 if report.refused or report.failed or report.blocked else 0
+    return SlurmBackend(spec, options, steps)
 
 
-def _tell(report: Report, seen: Observation, cells: dict[str, Cell]) -> None:
+def tell(report: Submission, cells: Mapping[str, Cell]) -> int:
+    """Say what a submission did; the exit code of a command that only submits."""
     for word, group in (("failed", report.failed), ("not run", report.blocked)):
         for key, reason in group.items():
             say(f"{word}: {key} {cells[key].slug}: {reason}")
     for reason in report.refused:
         say(f"refused by SLURM: {reason}")
-    counts = Counter(state.word for state in seen.states.values() if state.word == "done")
-    waiting = sum(state.in_queue for state in seen.states.values())
+    before = report.before.values()
+    done, waiting = sum(s.word == "done" for s in before), sum(s.in_queue for s in before)
     jobs = len(set(report.submitted.values()))
     say(
-        f"{counts['done']} of {len(cells)} cells done, {waiting} in the queue already, "
+        f"{done} of {len(cells)} cells done, {waiting} in the queue already, "
         f"{len(report.submitted)} submitted now as {jobs} jobs in {report.arrays} submissions"
     )
     if report.held_back:
@@ -134,64 +110,4 @@ def _tell(report: Report, seen: Observation, cells: dict[str, Cell]) -> None:
         say("run again with --retry to try failed cells again; smc-bench logs ID shows why")
     if report.submitted:
         say("smc-bench status shows how it goes; the same command submits only what is missing")
-
-
-def _follow(session: Session, submitter: Submitter, cells: dict[str, Cell]) -> int:
-    """Show progress until every cell is done, failed, or has nobody who would run it."""
-    printed = ""
-    tick = 0
-    while True:
-        if tick % _POLLS_BETWEEN_SQUEUE == 0:
-            seen = observe(session.store, cells, accounts=False)
-            held_back = _submit_more(submitter, cells, seen)
-        tick += 1
-        printed = _line(session, cells, seen, printed)
-        states = seen.states.values()
-        settled = all(
-            s.word in {"done", "failed", "lost", "interrupted", "missing"} for s in states
-        )
-        if settled and not held_back and not any(s.in_queue for s in states):
-            return _end(session, cells)
-        time.sleep(_POLL_SECONDS)
-
-
-def _submit_more(submitter: Submitter, cells: dict[str, Cell], seen: Observation) -> int:
-    """Submit what an earlier round had to hold back; failures are left to the next run."""
-    never = {k: c for k, c in cells.items() if seen.states[k].word == "missing"}
-    if not never:
-        return 0
-    teachers = {cell.teacher for cell in never.values()}
-    try:
-        report, _ = submitter.submit(
-            {k: c for k, c in cells.items() if k in never or k in teachers}
-        )
-    except SlurmError as error:
-        say(str(error))
-        return 1
-    # A refusal is worth another try only while other jobs of ours may make room.
-    return 0 if report.refused else report.held_back
-
-
-def _line(session: Session, cells: dict[str, Cell], seen: Observation, before: str) -> str:
-    counts = Counter(state.word for state in seen.states.values())
-    text = f"[{counts['done']}/{len(cells)} cells"
-    text += "".join(f", {n} {w}" for w, n in sorted(counts.items()) if w != "done") + "] "
-    running = [key for key, state in seen.states.items() if state.word == "running"]
-    text += " | ".join(
-        describe(cells[k], session.store.folder(cells[k].folder)) for k in running[:3]
-    )
-    if text != before:
-        say(text[:200])
-    return text
-
-
-def _end(session: Session, cells: dict[str, Cell]) -> int:
-    seen = observe(session.store, cells)
-    for key, state in seen.states.items():
-        if state.word != "done":
-            say(f"{state.word}: {key} {cells[key].slug}: {state.why}")
-    done = sum(state.word == "done" for state in seen.states.values())
-    say(f"{done} of {len(cells)} cells done")
-    if done < len(cells):
-        say("the same command submits what is missing; --retry tries failed cells too")
-    return 0 if done == len(cells) else 1
+    return 1 if report.refused or report.failed or report.blocked else 0

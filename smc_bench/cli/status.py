@@ -8,31 +8,49 @@ from collections import Counter
 import click
 
 from smc_bench.cli.common import Session, json_option, print_json, say, suite_command
-from smc_bench.cli.live import describe
+from smc_bench.cli.live import Display, describe, names_of
 from smc_bench.cli.output import echo
+from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.slurm.states import Observation, observe
+from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
+
+_OVER = {"done", "damaged", "failed"}
+# Between looks: a cluster's queue is not to be asked more often, the disk costs little.
+_QUEUE_SECONDS, _DISK_SECONDS = 10.0, 2.0
 
 
 @click.command("status")
 @suite_command
 @json_option
-@click.option("--watch", is_flag=True, help="Renew every ten seconds until all is done.")
+@click.option("--watch", is_flag=True, help="Renew until every cell is done or has failed.")
 def command(session: Session, as_json: bool, watch: bool) -> None:
     """Show the state of every cell that is not done; the disk first, then one squeue, one sacct."""
     plan = session.plan()
-    while True:
-        seen = observe(session.store, plan.cells)
-        if as_json:
-            print_json({key: state.word for key, state in seen.states.items()})
-            return
-        if watch:
-            click.clear()
+    if watch and not as_json:
+        _watch(session, plan)
+    seen = observe(session.store, plan.cells)
+    if as_json:
+        print_json({key: state.word for key, state in seen.states.items()})
+    else:
         _show(session, plan, seen)
-        if not watch or all(state.word == "done" for state in seen.states.values()):
-            return
-        time.sleep(10.0)
+
+
+def _watch(session: Session, plan: Plan) -> None:
+    """Show a display until every cell is done or has failed."""
+    paces = Paces(session.store, gpu=bool(visible_gpus()))
+    header = (f"{plan.loaded.suite.name} ({plan.loaded.profile}), results in {session.store.root}",)
+    display = Display(plan.cells, session.store, paces, header=header, names=names_of(plan), jobs=0)
+    try:
+        while True:
+            seen = observe(session.store, plan.cells, accounts=False)
+            display.show(seen.states)
+            if all(state.word in _OVER for state in seen.states.values()):
+                return
+            time.sleep(_QUEUE_SECONDS if seen.jobs else _DISK_SECONDS)
+    finally:
+        display.close()
 
 
 def _show(session: Session, plan: Plan, seen: Observation) -> None:

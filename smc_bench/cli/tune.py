@@ -8,13 +8,13 @@ import click
 
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
-from smc_bench.cli.live import Live
-from smc_bench.dispatch.eta.forecast import Forecast, spared_of
-from smc_bench.dispatch.eta.timings import timings_of
+from smc_bench.cli.live import Display
+from smc_bench.cli.run import follow
+from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.local.capacity import this_machine
 from smc_bench.dispatch.local.pool import LocalPool, Options
-from smc_bench.dispatch.worker.command import visible_gpus
+from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.suite.expand import Pins, Try, tries
 from smc_bench.suite.load import LoadedSuite
@@ -108,16 +108,12 @@ def _run(session: Session, loaded: LoadedSuite, attempts: list[Try], jobs: int |
     cells = {attempt.cell.id: attempt.cell for attempt in attempts}
     gpus = visible_gpus()
     machine = this_machine(jobs, gpus)
-    spared = spared_of(session.store, cells)
-    timings = timings_of(session.store, cells.values(), gpu=machine.gpus)
-    forecast = Forecast(session.store, cells, machine, timings, spared)
-    live = Live(cells, forecast)
-    options = Options(
-        machine.jobs, gpus=gpus, include=session.include, spared=spared, retry=False, force=False
-    )
-    pool = LocalPool(session.store, session.roots, loaded.suite.execution, options, live)
-    outcome = pool.run(cells)
-    live.close()
+    spec = WorkerSpec.of(session.store, session.roots, loaded.suite.execution, session.include)
+    paces = Paces(session.store, gpu=machine.gpus)
+    display = Display(cells, session.store, paces, jobs=machine.jobs)
+    pool = LocalPool(spec, Options(machine.jobs, gpus), display.announce)
+    display.reused = pool.submit(cells).reused
+    outcome = follow(pool, cells, display)
     if outcome.interrupted:
         say("interrupted; the same command goes on from here")
         sys.exit(130)

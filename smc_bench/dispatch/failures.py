@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from smc_bench.dispatch.worker.command import INTERRUPTED
 from smc_bench.errors import (
     AuditError,
     CorruptDataError,
@@ -18,7 +19,7 @@ from smc_bench.errors import (
     SmcBenchError,
 )
 from smc_bench.store.record import Failure, FailureType
-from smc_bench.store.store import now
+from smc_bench.store.store import CellFolder, now
 
 _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (DivergedError, "diverged"),
@@ -50,6 +51,29 @@ def failure_of_end(code: int, attempt: int, log: Path) -> Failure:
     hint = " (the kernel's out-of-memory killer sends this)" if code == -9 else ""
     message = f"the worker ended by {how}{hint}; see {log}"
     return Failure(type="killed", message=message, attempt=attempt, time=now())
+
+
+def settle_end(folder: CellFolder, code: int, *, blame: bool = True) -> None:
+    """Settle a cell whose worker has ended: believe the folder.
+
+    The exit code only explains a folder that says nothing. Who sees a worker end must call this:
+    other machines see only the lease, and would believe it for minutes.
+
+    Args:
+        folder: The cell's.
+        code: The worker's exit code, negative for a signal.
+        blame: Whether a failure is written; not where the worker was ended on purpose.
+
+    Raises:
+        OSError, StoreError: If that can't be written.
+    """
+    if code == INTERRUPTED or folder.state() not in {"interrupted", "missing"}:
+        return
+    attempt = folder.latest_attempt() or 0
+    if attempt:
+        folder.end_attempt(attempt, "killed")
+    if blame:
+        folder.write_failure(failure_of_end(code, attempt, folder.path / "worker.log"))
 
 
 def _type(error: BaseException) -> FailureType:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 
 from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
 
-# A less readable order must save at least a hundredth of the whole.
-_WORTH = 0.99
 # By what a timeline follows from: `plan` asks for each of a thousand several times.
 _TIMELINES: dict[tuple[str, int], Timeline] = {}
 
@@ -37,19 +35,14 @@ def steps_of(cell: Cell) -> int:
     return steps if cell.limit is None else min(steps, cell.limit)
 
 
-def running_order(
-    cells: dict[str, Cell], whole: Callable[[list[Cell]], float] | None = None
-) -> dict[str, Cell]:
-    """Cells in a good order to run.
+def running_order(cells: dict[str, Cell]) -> dict[str, Cell]:
+    """Cells in a good order to run: any beginning of it makes a readable table.
 
-    Any beginning of the order makes a readable table: dense cells first (teachers before other
-    ones), then seed by seed, and of each seed task by task and sparsity by sparsity, all arms of
-    one before the next. Only the last seed may go longest first instead, so that no long cell is
-    left over at the end; it does where that makes the whole shorter.
+    Dense cells come first (teachers before other ones), then seed by seed, and of each seed task by
+    task and sparsity by sparsity, all arms of one before the next.
 
     Args:
         cells: By id, in the suite's order.
-        whole: How long running cells in a given order takes; None keeps the readable order.
     """
     teachers = {cell.teacher for cell in cells.values()}
     seeds = _ranks(cell.seed for cell in cells.values())
@@ -60,14 +53,7 @@ def running_order(
         place = (seeds[cell.seed], tasks[cell.task], levels[cell.sparsity])
         return not is_dense(cell), is_dense(cell) and cell.id not in teachers, *place
 
-    order = sorted(cells.values(), key=rank)
-    if whole is not None and order:
-        tail = [c for c in order if not is_dense(c) and c.seed == order[-1].seed]
-        longest = sorted(tail, key=lambda cell: whole([cell]), reverse=True)
-        other = [*order[: len(order) - len(tail)], *longest]
-        if whole(other) < _WORTH * whole(order):
-            order = other
-    return {cell.id: cell for cell in order}
+    return {cell.id: cell for cell in sorted(cells.values(), key=rank)}
 
 
 def is_dense(cell: Cell) -> bool:

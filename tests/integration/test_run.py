@@ -115,7 +115,7 @@ def test_cells_that_begin_alike_share_the_beginning_to_the_bit(
     assert all(record["prefix_steps"] == 0 for record in single.values())
     # An epoch of 6 steps, taken once by four cells and once by the two cooler ones.
     assert sorted(r["prefix_steps"] for r in shared.values()) == [0, 0, 0, 6, 6, 6, 6]
-    assert "common beginnings: 24 of " in said
+    assert "shared prefix: 24 of " in said
     assert not list(together.glob("artefacts/prefix/*"))
 
 

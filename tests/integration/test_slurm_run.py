@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from smc_bench.cli import slurm
 from smc_bench.cli.main import cli
+from smc_bench.dispatch.slurm import backend
 from tests.helpers.fake_slurm import FakeSlurm
 
 
@@ -99,10 +99,10 @@ def test_who_stops_following_leaves_the_jobs_in_the_queue(
     def ctrl_c(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slurm, "time", SimpleNamespace(sleep=ctrl_c))
+    monkeypatch.setattr(backend, "time", SimpleNamespace(sleep=ctrl_c))
     where = [str(suite_file), "--results", str(tmp_path / "results"), "--data-root", str(mirror)]
     done = CliRunner().invoke(cli, ["run", *where, "--slurm", "--wait", "--no-report"])
     assert done.exit_code == 130
-    assert "[0/3 cells, 3 pending]" in done.output
+    assert "[0/3 cells, 3 pending, time left unknown]" in done.output
     assert "the jobs go on" in done.output
     assert {job["state"] for job in fake_slurm.state.jobs.values()} == {"PENDING"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.dispatch.local.capacity import budget, this_machine
-from smc_bench.dispatch.worker.command import PACKAGE_PARENT, worker_command, worker_environment
+from smc_bench.dispatch.worker.command import PACKAGE_PARENT, WorkerSpec, worker_environment
 from smc_bench.engine.surroundings import accelerator
 from smc_bench.environment import (
     SET,
@@ -128,7 +128,7 @@ def test_a_worker_finds_this_package_and_nothing_in_the_current_folder(tmp_path:
     (tmp_path / "smc_bench").mkdir()
     (tmp_path / "smc_bench" / "__init__.py").write_text("raise SystemExit('here')")
     (tmp_path / "random.py").write_text("raise SystemExit('here')")
-    command = worker_command(None, "results", "cache", None, "{}")
+    command = WorkerSpec(Path("results"), Path("cache")).command()
     assert command[:4] == [sys.executable, "-P", "-m", "smc_bench.dispatch.worker.main"]
     code = "import sys, random, smc_bench, json; print(json.dumps([smc_bench.__file__, sys.path]))"
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """The inputs of a suite, looked at once before any worker starts: the model, the rows, the tasks.
 
-What was found good is remembered in the cache by its pins, so that the next run asks for nothing.
+What was right is remembered in the cache by its pins, so that the next run asks for nothing.
 """
 
 from __future__ import annotations
@@ -117,12 +117,12 @@ class Inputs:
     def _split(self, task: Task, settings: TaskSettings, split: str, pin: Pin) -> Iterator[str]:
         from smc_bench.tasks.trial import try_task
 
-        found = rows.load(task.spec, settings.config, split, pin, self.roots)
+        all_rows = rows.load(task.spec, settings.config, split, pin, self.roots)
         where = f"{pin.place}: {split} of {task.spec.name}"
-        if not found:
+        if not all_rows:
             raise MissingDataError(f"{where} has no rows: name another split in the suite")
         try:
-            task.check(found)
+            task.check(all_rows)
         except CorruptDataError as error:
             raise CorruptDataError(
                 f"{pin.place}: {split}: {error}; rows are counted from 0. Correct the row, or "
@@ -130,9 +130,9 @@ class Inputs:
             ) from None
         encoding = Encoding(settings.max_length, settings.stride)
         train = split == settings.train_split
-        features = try_task(task, found[:_TRIED], self.tokenizer(), encoding, train=train)
+        features = try_task(task, all_rows[:_TRIED], self.tokenizer(), encoding, train=train)
         if train:
-            yield from _absent_labels(task, found, where)
+            yield from _absent_labels(task, all_rows, where)
         share = _unknown(features, self.tokenizer())
         if share == 1:
             raise ModelError(
@@ -143,10 +143,10 @@ class Inputs:
             yield f"{where}: {share:.0%} of the tokens of its first rows are unknown to the model"
 
 
-def _absent_labels(task: Task, found: list[Row], where: str) -> Iterator[str]:
+def _absent_labels(task: Task, all_rows: list[Row], where: str) -> Iterator[str]:
     if task.spec.family != "classification":
         return
-    seen = {row.get("label") for row in found}
+    seen = {row.get("label") for row in all_rows}
     absent = [label for label in range(task.spec.labels) if label not in seen]
     if absent:
         yield f"{where}: no row has the label {', '.join(map(str, absent))}"

@@ -14,7 +14,7 @@ class SourcePins:
 
     With ``network`` False nothing is asked and missing sources are ``unresolved``; with True what
     is missing is an error that says where it was looked for. With ``measure`` an automatic
-    precision that is not known yet is measured, and kept beside the lock.
+    precision that is not known yet is measured, and stored beside the lock.
     """
 
     def __init__(self, roots: Roots, lock: Lock, *, network: bool, measure: bool = False) -> None:
@@ -34,7 +34,7 @@ class SourcePins:
     def precision(self) -> str | None:
         """What ``train.precision: auto`` stands for in this results folder."""
         root = self.lock.path.parent
-        return precision.choose(root) if self.measure else precision.kept(root)
+        return precision.choose(root) if self.measure else precision.stored(root)
 
     def model(self, reference: str) -> str:
         """Identity of a model."""

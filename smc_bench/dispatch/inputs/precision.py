@@ -1,4 +1,4 @@
-"""``train.precision: auto``: measured once for a results folder, then kept beside the lock."""
+"""``train.precision: auto``: measured once for a results folder, then stored beside the lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "precision.json"
 _CHOICES = ("fp32", "bf16")
 
 
-def kept(root: Path) -> str | None:
+def stored(root: Path) -> str | None:
     """The precision of a results folder, if it was chosen already.
 
     Raises:
@@ -36,14 +36,14 @@ def kept(root: Path) -> str | None:
 
 
 def choose(root: Path) -> str:
-    """The kept precision, or the one that is measured to be faster here, which is then kept.
+    """The stored precision, or the one that is measured to be faster here, which is then stored.
 
     Raises:
         StoreError: If nothing could be measured.
     """
-    found = kept(root)
-    if found is not None:
-        return found
+    stored_choice = stored(root)
+    if stored_choice is not None:
+        return stored_choice
     done = subprocess.run(
         [sys.executable, "-P", "-m", "smc_bench.engine.precision"],
         capture_output=True,

@@ -46,6 +46,6 @@ def teacher_logits(
         raise CorruptDataError(
             f"{task.name}/{task.train_split}: these are not the rows that {cell.id} was trained on"
         )
-    found = rows.load(spec, task.config, task.train_split, pin, roots)
-    chosen = trained_rows(found, cell.recipe.train.rows, count)
+    all_rows = rows.load(spec, task.config, task.train_split, pin, roots)
+    chosen = trained_rows(all_rows, cell.recipe.train.rows, count)
     return outputs_of(weights, task.name, Encoding(task.max_length, task.stride), chosen)

@@ -1,111 +1,157 @@
-"""A bounded pool of isolated worker processes on this machine, teachers before students.
+"""The backend of this machine: a bounded pool of worker processes, teachers before students.
 
 A process has one cell at a time and takes the next when one is done; whatever else it ends by, it
 ends with its cell, and the next cell gets a fresh process. Threads of all running cells together
-never exceed the cores, except that one cell always may run.
+never exceed the cores, except that one cell always may run. Processes are started and looked after
+in :meth:`LocalPool.wait`.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from smc_bench.dispatch.failures import failure_of_end
+from smc_bench.dispatch.backend import Careful, CellState, Look, Outcome, Status, Submission
+from smc_bench.dispatch.choice import (
+    choose,
+    forget,
+    prepare,
+    state_on_disk,
+    states_on_disk,
+    to_try_again,
+)
+from smc_bench.dispatch.failures import failure_of_end, settle_end
 from smc_bench.dispatch.local.capacity import budget, fits, share, usable_cores
-from smc_bench.dispatch.local.stop import Stop
+from smc_bench.dispatch.local.retry import spare_memory
+from smc_bench.dispatch.local.slots import Slots
+from smc_bench.dispatch.local.stop import Stop, write_at_once
 from smc_bench.dispatch.local.worker_process import WorkerProcess, wait_for_any
-from smc_bench.dispatch.worker.command import INTERRUPTED, worker_command, worker_environment
-from smc_bench.dispatch.worker.execution import read_kept
-from smc_bench.engine.recipe import Execution
+from smc_bench.dispatch.worker.command import WorkerSpec
+from smc_bench.dispatch.worker.execution import read_fixed
 from smc_bench.errors import StoreError
-from smc_bench.sources import Roots
-from smc_bench.store.record import TRANSIENT
-from smc_bench.store.store import CellFolder, Store
+from smc_bench.store.clean import beginnings, remove
+from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.sharing import spared_steps
 
 _POLL_SECONDS = 0.5
-# A process without a cell has nothing to save.
-_LEAVE_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the pool runs: workers at once, GPUs to share out, retries, plug-ins of the workers.
+    """How much of this machine a pool takes.
 
-    A cell trains in ``per_cell`` processes, one GPU each. ``spared`` has the cells that begin alike
-    (:func:`smc_bench.suite.sharing.spared_steps`). All cells together have ``threads`` (None: see
-    :func:`smc_bench.dispatch.local.capacity.budget`).
+    Attributes:
+        jobs: Cells at once.
+        gpus: GPUs to share out; a cell that trains in several processes has as many.
+        threads: Threads of all cells together (None: see
+            :func:`smc_bench.dispatch.local.capacity.budget`).
     """
 
     jobs: int = 1
-    retry: bool = False
-    force: bool = False
     gpus: tuple[str, ...] = ()
-    include: tuple[Path, ...] = ()
-    per_cell: int = 1
-    spared: Mapping[str, int] = field(default_factory=dict)
     threads: int | None = None
 
 
-@dataclass
-class Outcome:
-    """Cells by how they ended, as their folders say; the signal that ended the run, or 0."""
-
-    done: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: dict[str, str] = field(default_factory=dict)
-    signal: int = 0
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the run was told to stop."""
-        return self.signal != 0
-
-
 class LocalPool:
-    """Runs the cells that are not finished; one cell's end never costs another.
+    """Runs cells here; one cell's end never costs another.
 
     Attributes:
         waiting: Cells that have not started yet, in order.
         workers: Processes that have a cell now.
+        outcome: How cells have ended so far.
+        reused: Steps that cells can take from another one that shares their prefix, by id.
     """
 
     def __init__(
         self,
-        store: Store,
-        roots: Roots,
-        execution: Execution,
-        options: Options,
-        on_tick: Callable[[LocalPool], None] = lambda pool: None,
+        spec: WorkerSpec,
+        options: Options | None = None,
+        announce: Callable[[str], None] = write_at_once,
     ) -> None:
-        """Nothing starts before :meth:`run`."""
-        self.store, self.roots, self.execution, self.options = store, roots, execution, options
-        self.on_tick = on_tick
-        self.cores = budget(options.threads, options.jobs, usable_cores())
+        """Nothing starts before :meth:`wait`.
+
+        Args:
+            spec: What workers are started with.
+            options: How much of this machine to take.
+            announce: Says in a signal's handler what a run that is told to stop waits for.
+        """
+        self.spec, self.store = spec, spec.store
+        self.options = options or Options()
+        self.cores = budget(self.options.threads, self.options.jobs, usable_cores())
         self.waiting: list[Cell] = []
         self.workers: list[WorkerProcess] = []
         self.outcome = Outcome()
-        self._free: dict[int, WorkerProcess] = {}
-        self._stop = Stop()
+        self.reused: dict[str, int] = {}
+        self._slots = Slots(spec, self.options.jobs, self.options.gpus)
+        self._stop = Stop(announce)
         self._tried: set[str] = set()
+        self._again: set[str] = set()
+        self._cancelled: set[str] = set()
 
-    @property
-    def running(self) -> list[Cell]:
-        """Cells that a process has now."""
-        return [worker.cell for worker in self.workers if worker.cell is not None]
+    def submit(
+        self, cells: Mapping[str, Cell], *, retry: bool = False, force: bool = False
+    ) -> Submission:
+        """Note what is to be run; see :class:`smc_bench.dispatch.backend.Backend`."""
+        if retry:
+            spare_memory(self.store, cells.values(), self.spec.execution)
+        states = states_on_disk(self.store, cells)
+        if force:
+            forget(self.store, cells, states)
+        again = to_try_again(self.store, cells, states, retry=retry)
+        choice = choose(cells, states, again)
+        self._again |= again
+        self.waiting += choice.needed
+        self.outcome.done += [key for key, state in states.items() if state.word == "done"]
+        self.outcome.failed |= choice.failed
+        self.outcome.blocked |= choice.blocked
+        # Several processes a cell train all of their steps themselves.
+        if self.spec.processes in (None, 1):
+            self.reused |= spared_steps(choice.needed)
+        return replace(choice.submission("this machine", states), reused=self.reused)
 
-    def run(self, cells: dict[str, Cell]) -> Outcome:
-        """Bring cells to a record, in order, as far as possible."""
+    def status(self, cells: Mapping[str, Cell]) -> Status:
+        """Where cells stand, from memory: it is asked for twice a second."""
+        ended, running = self.outcome, {cell.id for cell in self.running}
+        waiting = {cell.id for cell in self.waiting}
+        states = dict.fromkeys(cells, CellState("missing"))
+        for key in cells:
+            if key in running:
+                states[key] = CellState("running")
+            elif key in waiting:
+                states[key] = CellState("pending")
+        for word, reasons in (("failed", ended.failed), ("blocked", ended.blocked)):
+            states |= {key: CellState(word, why) for key, why in reasons.items() if key in cells}
+        return states | {key: CellState("done") for key in ended.done if key in cells}
+
+    def cancel(self, cells: Mapping[str, Cell]) -> int:
+        """Start none of these cells any more, and ask those that run to save and leave."""
+        count = len(self.waiting)
+        self.waiting = [cell for cell in self.waiting if cell.id not in cells]
+        count -= len(self.waiting)
+        for worker in self.workers:
+            if worker.cell is not None and worker.cell.id in cells and not worker.asked:
+                self._cancelled.add(worker.cell.id)
+                worker.ask_to_stop()
+                count += 1
+        return count
+
+    def wait(self, cells: Mapping[str, Cell], look: Look = lambda status: None) -> Outcome:
+        """Bring what was submitted to a record, in order, as far as possible.
+
+        The first SIGINT or SIGTERM asks the workers to save, the second ends them.
+        """
         previous = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        show = Careful(look)
         try:
-            self.waiting = [cell for cell in cells.values() if not self._settled(cell)]
             while self.workers or (self.waiting and not self._stop.told):
                 self._start_ready()
                 self._stop.press(self.workers)
-                self._tick()
+                show(self.status(cells))
                 wait_for_any(self.workers, _POLL_SECONDS)
                 self._reap()
         finally:
@@ -113,37 +159,27 @@ class LocalPool:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self.outcome.signal = self._stop.signal
-        self._tick()
+        show(self.status(cells))
+        self._end_sharing(cells)
         return self.outcome
 
-    def _tick(self) -> None:
-        """Show where the run is; a mistake there must not cost the cells that run."""
-        try:
-            self.on_tick(self)
-        except Exception as error:
-            self.on_tick = lambda pool: None
-            print(f"progress is not shown any more: {error!r}", file=sys.stderr)
+    @property
+    def running(self) -> list[Cell]:
+        """Cells that a process has now."""
+        return [worker.cell for worker in self.workers if worker.cell is not None]
 
     def _folder(self, cell: Cell) -> CellFolder:
         return self.store.folder(cell.folder)
 
     def _settled(self, cell: Cell) -> bool:
         """Note a cell that is done, or failed for good, without running it."""
-        folder = self._folder(cell)
-        state = folder.state()
-        if self.options.force and cell.id not in self._tried and state in {"done", "damaged"}:
-            (folder.path / "record.json").unlink()
-            state = folder.state()
-        if state == "done":
+        state = state_on_disk(self._folder(cell))
+        if state.word == "done":
             self.outcome.done.append(cell.id)
             return True
-        if state == "damaged":
-            self.outcome.failed[cell.id] = folder.damage()
-            return True
-        failure = folder.failure() if state == "failed" else None
-        again = self.options.retry or (failure is not None and failure.type in TRANSIENT)
-        if failure is not None and (cell.id in self._tried or not again):
-            self.outcome.failed[cell.id] = f"{failure.type}: {failure.message}"
+        retried = cell.id in self._again - self._tried
+        if state.word == "damaged" or (state.word == "failed" and not retried):
+            self.outcome.failed[cell.id] = state.why
             return True
         return False
 
@@ -163,10 +199,12 @@ class LocalPool:
             if not self.options.gpus and not fits(self.cores, taken, threads):
                 break  # in order: what waits for more cores is not overtaken for ever
             self.waiting.remove(cell)
-            self._start(cell, threads)
+            self._tried.add(cell.id)
+            folder = prepare(self.store, cell, self.reused.get(cell.id))
+            self.workers.append(self._slots.start(cell, threads, folder, self.workers))
         if not self.waiting:
             # What free workers hold may be what the last cells need.
-            self._dismiss(list(self._free))
+            self._slots.dismiss()
 
     def _ready(self, count: int) -> list[Cell]:
         """The first cells that can start now; notes on the way what needs no start any more."""
@@ -190,8 +228,8 @@ class LocalPool:
 
     def _threads(self, cell: Cell, running: int, ready: int) -> int:
         """Threads of a cell that starts now: those it began with, else its share of the cores."""
-        kept = (read_kept(self._folder(cell)) or {}).get("threads")
-        return int(kept or share(self.cores, self.options.jobs, running, ready))
+        fixed = (read_fixed(self._folder(cell)) or {}).get("threads")
+        return int(fixed or share(self.cores, self.options.jobs, running, ready))
 
     def _not_ready(self, cell: Cell) -> str | None:
         """Empty if it can start, None to wait, else why it never will."""
@@ -202,45 +240,10 @@ class LocalPool:
         for cause in (self.outcome.failed, self.outcome.blocked):
             if cell.teacher in cause:
                 return f"its teacher {cell.teacher} failed"
+        if cell.teacher in self._cancelled:
+            return f"its teacher {cell.teacher} was cancelled"
         teacher = self.store.by_id(cell.teacher)
         return "" if teacher is not None and teacher.state() == "done" else None
-
-    def _start(self, cell: Cell, threads: int) -> None:
-        folder = self._folder(cell)
-        folder.create(cell.model_dump(mode="json"))
-        folder.note_sharing(self.options.spared.get(cell.id))
-        self._tried.add(cell.id)
-        slots = set(range(self.options.jobs)) - {worker.slot for worker in self.workers}
-        slot = min(slots & self._free.keys() or slots)
-        worker, old = self._free.pop(slot, None), _looks(folder)
-        # A process that is gone may have had the cell and ended, all before it is looked at.
-        if worker is None or not (worker.give(cell, threads) or _looks(folder) != old):
-            worker = self._fresh(slot, threads, folder.path / "worker.log")
-            worker.give(cell, threads)  # if that fails, its exit code will say why
-        self.workers.append(worker)
-
-    def _fresh(self, slot: int, threads: int, log: Path) -> WorkerProcess:
-        data, plugins = self.roots.data, self.options.include
-        command = worker_command(
-            None,
-            str(self.store.root),
-            str(self.roots.cache),
-            None if data is None else str(data),
-            self.execution.model_dump_json(),
-            (
-                *(word for path in plugins for word in ("--include", str(path.absolute()))),
-                *(("--processes", str(self.options.per_cell)) if self.options.per_cell > 1 else ()),
-            ),
-        )
-        return WorkerProcess(command, self._environment(slot, threads), log, slot)
-
-    def _environment(self, slot: int, threads: int) -> dict[str, str]:
-        environment = worker_environment(threads)
-        if self.options.gpus:
-            gpus, count = self.options.gpus, self.options.per_cell
-            chosen = [gpus[(slot * count + i) % len(gpus)] for i in range(min(count, len(gpus)))]
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
-        return environment
 
     def _reap(self) -> None:
         for worker in list(self.workers):
@@ -248,58 +251,49 @@ class LocalPool:
             if code is None:
                 continue
             self.workers.remove(worker)
-            cell, worker.cell = worker.cell, None
-            if not worker.gone:
-                self._free[worker.slot] = worker
+            cell = worker.cell
+            self._slots.release(worker)
             if cell is not None:
                 self._judge(cell, code)
 
     def _judge(self, cell: Cell, code: int) -> None:
-        """Believe the folder; the exit code only explains a folder that says nothing."""
         folder = self._folder(cell)
-        state = folder.state()
-        silent = state in {"interrupted", "missing"} and code != INTERRUPTED
-        if silent and not self._leave_word(cell, code):
-            return
-        if not self._settled(cell) and not self._stop.told:
-            self.waiting.insert(0, cell)
-
-    def _leave_word(self, cell: Cell, code: int) -> bool:
-        """Write how a worker ended that left no word; False where even that can't be written."""
-        folder = self._folder(cell)
-        attempt = folder.latest_attempt() or 0
-        failure = failure_of_end(code, attempt, folder.path / "worker.log")
         try:
-            if attempt:
-                # Other machines see only the lease, and would believe it for minutes.
-                folder.end_attempt(attempt, "killed")
-            if not self._stop.told:
-                folder.write_failure(failure)
+            settle_end(folder, code, blame=not self._stop.told and cell.id not in self._cancelled)
         except (OSError, StoreError) as error:
             # Tried again it would end alike, on and on; the other cells may fare better.
-            self.outcome.failed[cell.id] = f"{failure.type}: {failure.message} ({error})"
-            return False
-        return True
+            end = failure_of_end(code, 0, folder.path / "worker.log")
+            self.outcome.failed[cell.id] = f"{end.type}: {end.message} ({error})"
+            return
+        if self._settled(cell) or self._stop.told:
+            return
+        if cell.id in self._cancelled:
+            self.outcome.left[cell.id] = "cancelled"
+        else:
+            self.waiting.insert(0, cell)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stop.tell(number, self.workers)
-
-    def _dismiss(self, slots: list[int]) -> None:
-        """Let free processes leave; they have nothing to save."""
-        leaving = [self._free.pop(slot) for slot in slots]
-        for worker in leaving:
-            worker.let_go()
-        for worker in leaving:
-            worker.stop(_LEAVE_SECONDS)
 
     def _stop_workers(self) -> None:
         """Whatever ended the loop: no process outlives it."""
         self._stop.tell(0, self.workers)
         for worker in self.workers:
             worker.stop(self._stop.left())
-        self._dismiss(list(self._free))
+        self._slots.dismiss()
 
-
-def _looks(folder: CellFolder) -> tuple[str, int | None]:
-    """What changes as soon as a worker takes the cell: a resumed one is interrupted once more."""
-    return folder.state(), folder.latest_attempt()
+    def _end_sharing(self, cells: Mapping[str, Cell]) -> None:
+        """Say how many steps were reused, and remove shared prefixes that nothing waits for."""
+        with suppress(OSError, StoreError):  # neither word nor room is worth the run
+            folders = [self._folder(cells[key]) for key in self.reused if key in cells]
+            finished = [record for folder in folders if (record := folder.record()) is not None]
+            total = sum(record.total_steps for record in finished)
+            if total:  # after an early stop there is nothing to say
+                steps = sum(record.prefix_steps for record in finished)
+                _log.info(
+                    "shared prefix: %d of %d steps of the cells that share one were reused",
+                    steps,
+                    total,
+                )
+            if finished and len(finished) == len(self.reused):
+                remove(beginnings(self.store))

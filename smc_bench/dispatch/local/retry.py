@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from smc_bench.dispatch.worker.execution import read_kept
+from smc_bench.dispatch.worker.execution import read_fixed
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import StoreError
 from smc_bench.store.files import write_json
@@ -27,21 +27,21 @@ def spare_memory(store: Store, cells: Iterable[Cell], execution: Execution) -> N
 def halve_micro_batch(folder: CellFolder, cell: Cell, execution: Execution) -> int:
     """Halve a cell's micro-batch (at least 1 row) in ``execution.json``, and note it there.
 
-    Gradients are accumulated over more, smaller parts, so the effective batch stays what the cell's
-    settings say; sums in another order may move the last bits, which the note in the record tells.
+    Gradients are accumulated over more, smaller micro-batches, so the effective batch stays what
+    the cell's settings say. Sums in another order may move the last bits; the note says so.
 
     Returns:
         The new micro-batch, in rows.
     """
     path = folder.path / "execution.json"
-    kept: dict[str, Any] = read_kept(folder) or {
+    fixed: dict[str, Any] = read_fixed(folder) or {
         "execution": execution.model_dump(),
         "threads": None,
     }
-    before = kept["execution"].get("micro_batch") or cell.recipe.train.batch
+    before = fixed["execution"].get("micro_batch") or cell.recipe.train.batch
     after = max(1, before // 2)
-    kept["execution"] = {**kept["execution"], "micro_batch": after}
+    fixed["execution"] = {**fixed["execution"], "micro_batch": after}
     note = {"from": before, "to": after, "why": "out_of_memory", "time": now()}
-    kept["micro_batch_halved"] = [*kept.get("micro_batch_halved", []), note]
-    write_json(path, kept)
+    fixed["micro_batch_halved"] = [*fixed.get("micro_batch_halved", []), note]
+    write_json(path, fixed)
     return int(after)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from smc_bench.dispatch.local.worker_process import WorkerProcess
@@ -26,9 +26,10 @@ class Stop:
         told: Whether it is to stop, by a signal or because the run has failed.
     """
 
-    def __init__(self) -> None:
-        """Nobody has been told anything."""
+    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+        """Nobody has been told anything; ``announce`` is called in the signal's handler."""
         self.signal, self.told = 0, False
+        self._announce = announce or write_at_once
         self._deadline = 0.0
 
     def tell(self, number: int, workers: Sequence[WorkerProcess]) -> None:
@@ -43,7 +44,7 @@ class Stop:
             self._deadline = time.monotonic() + GRACE_SECONDS
         self.signal, self.told = self.signal or number, True
         if number:
-            _say(_in_words(workers, again))
+            self._announce(_in_words(workers, again))
         if again:
             self._deadline = 0.0
         self.press(workers)
@@ -76,7 +77,7 @@ def _in_words(workers: Sequence[WorkerProcess], again: bool) -> str:
     )
 
 
-def _say(text: str) -> None:
-    # Not print(): a handler may have come in the middle of one.
+def write_at_once(text: str) -> None:
+    """Write a line to standard error as a signal's handler may: it can have cut a print short."""
     with suppress(OSError):
         os.write(2, f"\n{text}\n".encode(errors="replace"))

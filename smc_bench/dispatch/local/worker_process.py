@@ -1,4 +1,4 @@
-"""A warm worker as the runner sees it: a process in a slot, with a cell or free."""
+"""A persistent worker as the runner sees it: a process in a slot, with a cell or free."""
 
 from __future__ import annotations
 

@@ -10,18 +10,17 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from types import FrameType
 
 from submitit.core.utils import DelayedSubmission
 
-from smc_bench.dispatch.failures import failure_of_end
+from smc_bench.dispatch.failures import settle_end
 from smc_bench.dispatch.slurm.lease import release_if_over
-from smc_bench.dispatch.worker.command import INTERRUPTED, TAKEN, worker_command, worker_environment
+from smc_bench.dispatch.worker.command import INTERRUPTED, TAKEN, WorkerSpec, start_worker
 from smc_bench.errors import SlurmError
 from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure
-from smc_bench.store.store import CellFolder, Store, now
+from smc_bench.store.store import CellFolder, now
 
 _POLL_SECONDS = 0.2
 _STUCK_STARTS = 3
@@ -33,14 +32,10 @@ class RunCells:
 
     Args:
         cells: Their folders below ``RESULTS/cells``.
-        results: Results folder, absolute.
-        cache: Cache folder, absolute.
-        data_root: Local mirror, absolute, or None.
-        execution: Execution settings as JSON.
+        spec: What their workers are started with.
         patient: Whether to wait for as long as somebody else runs the cell. A teacher's job does,
             because its students are held by the job's end.
         grace: Seconds that a worker is given to save when the job is told to stop.
-        extra: Further options of the worker.
     """
 
     # SLURM kills a job that it told to stop after KillWait, usually 30 s.
@@ -49,19 +44,13 @@ class RunCells:
     def __init__(
         self,
         cells: tuple[str, ...],
-        results: str,
-        cache: str,
-        data_root: str | None,
-        execution: str,
+        spec: WorkerSpec,
         *,
         patient: bool = False,
         grace: float = 60.0,
-        extra: tuple[str, ...] = (),
     ) -> None:
         """Only names and settings: this object is pickled by submitit."""
-        self.cells, self.results, self.cache, self.data_root = cells, results, cache, data_root
-        self.execution, self.patient, self.grace = execution, patient, grace
-        self.extra = extra
+        self.cells, self.spec, self.patient, self.grace = cells, spec, patient, grace
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: CellFolder | None = None
         self._told_to_stop = False
@@ -89,16 +78,7 @@ class RunCells:
         if self._gives_up():
             return None
         return DelayedSubmission(
-            RunCells(
-                self.cells,
-                self.results,
-                self.cache,
-                self.data_root,
-                self.execution,
-                patient=self.patient,
-                grace=self.grace,
-                extra=self.extra,
-            )
+            RunCells(self.cells, self.spec, patient=self.patient, grace=self.grace)
         )
 
     def _gives_up(self) -> bool:
@@ -120,31 +100,25 @@ class RunCells:
 
     def _bring(self, relative: str) -> bool:
         """Bring one cell to its end; True if it has a record."""
-        folder = self._folder = Store(Path(self.results)).folder(relative)
+        folder = self._folder = self.spec.store.folder(relative)
         while folder.state() not in {"done", "damaged"}:
             release_if_over(folder)
-            code = self._attempt(folder, relative)
+            code = self._attempt(relative)
             if code == TAKEN:
                 if not self._wait_for_holder(folder):
                     return folder.state() == "done"
             elif code in _ASKED_TO_STOP:
                 self._hold()
             else:
-                return self._judge(folder, code)
+                settle_end(folder, code)
+                return folder.state() == "done"
         return folder.state() == "done"
 
-    def _attempt(self, folder: CellFolder, relative: str) -> int:
-        command = worker_command(
-            relative, self.results, self.cache, self.data_root, self.execution, self.extra
-        )
-        environment = worker_environment(int(os.environ.get("SLURM_CPUS_PER_TASK") or 1))
+    def _attempt(self, relative: str) -> int:
+        threads = int(os.environ.get("SLURM_CPUS_PER_TASK") or 1)
         # Compute nodes have no network; what is missing should fail at once, not after retries.
-        environment.setdefault("HF_HUB_OFFLINE", "1")
-        environment.setdefault("SMC_BENCH_OFFLINE", "1")
-        with (folder.path / "worker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-            )
+        offline = {"HF_HUB_OFFLINE": "1", "SMC_BENCH_OFFLINE": "1"}
+        self._process = start_worker(self.spec, relative, threads, offline)
         # Not wait(): submitit's handler runs inside it, and would find its lock held.
         while (code := self._process.poll()) is None:
             time.sleep(_POLL_SECONDS)
@@ -167,16 +141,6 @@ class RunCells:
         while self._told_to_stop and time.monotonic() < limit:
             time.sleep(_POLL_SECONDS)
         self._told_to_stop = False
-
-    def _judge(self, folder: CellFolder, code: int) -> bool:
-        """Believe the folder; the exit code only explains a folder that says nothing."""
-        if folder.state() in {"interrupted", "missing"}:
-            attempt = folder.latest_attempt() or 0
-            folder.write_failure(failure_of_end(code, attempt, folder.path / "worker.log"))
-            if attempt:
-                # Other machines see only the lease, and would believe it for minutes.
-                folder.end_attempt(attempt, "killed")
-        return folder.state() == "done"
 
     def _stop_worker(self) -> None:
         """Ask the worker to save and leave, and wait for it without reaping it."""

@@ -56,15 +56,15 @@ class JobsFile:
             return []
         except OSError as error:
             raise StoreError(f"{self.path}: can't be read: {error.strerror}") from None
-        found = []
+        jobs = []
         for line in lines:
             try:
                 content = json.loads(line)
                 content["cells"] = tuple(content["cells"])
-                found.append(Submitted(**content))
+                jobs.append(Submitted(**content))
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-        return found
+        return jobs
 
     def append(self, jobs: Sequence[Submitted]) -> None:
         """Add jobs in one write and flush it to the disk.
@@ -83,12 +83,12 @@ class JobsFile:
 
     def of_cells(self, cells: set[str]) -> dict[str, list[Submitted]]:
         """Jobs of each cell, oldest first, for the cells that have any."""
-        found: dict[str, list[Submitted]] = {}
+        by_cell: dict[str, list[Submitted]] = {}
         for job in self.read():
             for cell in job.cells:
                 if cell in cells:
-                    found.setdefault(cell, []).append(job)
-        return found
+                    by_cell.setdefault(cell, []).append(job)
+        return by_cell
 
     @contextmanager
     def submitting(self) -> Iterator[None]:

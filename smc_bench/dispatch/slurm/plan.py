@@ -6,10 +6,11 @@ Pure: no disk, no SLURM.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from smc_bench.dispatch.backend import CellState
+from smc_bench.dispatch.choice import Choice
 from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
-from smc_bench.dispatch.slurm.states import CellState
 from smc_bench.suite.cell import Cell
 
 
@@ -29,37 +30,6 @@ class Batch:
     teacher: bool = False
 
 
-@dataclass
-class Choice:
-    """Which cells are to be submitted, and why the others are not."""
-
-    needed: list[Cell] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: dict[str, str] = field(default_factory=dict)
-
-
-def choose(cells: Mapping[str, Cell], states: Mapping[str, CellState], again: set[str]) -> Choice:
-    """Cells that are neither done, nor in the queue, nor failed for good, nor behind such a one.
-
-    Args:
-        cells: By id, teachers before their students.
-        states: Where each stands.
-        again: Failed cells that may be tried again.
-    """
-    choice = Choice()
-    for key, cell in cells.items():
-        state = states[key]
-        if state.word == "done" or state.in_queue:
-            continue
-        if state.word == "damaged" or (state.word == "failed" and key not in again):
-            choice.failed[key] = state.why
-        elif cell.teacher in {*choice.failed, *choice.blocked}:
-            choice.blocked[key] = f"its teacher {cell.teacher} failed"
-        else:
-            choice.needed.append(cell)
-    return choice
-
-
 def batches(
     choice: Choice,
     states: Mapping[str, CellState],
@@ -77,7 +47,7 @@ def batches(
         max_array: Most elements of one array.
     """
     teachers = {cell.teacher for cell in choice.needed if cell.teacher}
-    found = [
+    planned = [
         Batch(options.settings[cell.id], ((cell,),), teacher=True)
         for cell in choice.needed
         if cell.id in teachers
@@ -91,8 +61,8 @@ def batches(
     for (settings, after), members in groups.items():
         jobs = list(_packed(members, steps, options.pack_steps))
         for start in range(0, len(jobs), max_array):
-            found.append(Batch(settings, tuple(jobs[start : start + max_array]), after))
-    return found
+            planned.append(Batch(settings, tuple(jobs[start : start + max_array]), after))
+    return planned
 
 
 def _word(states: Mapping[str, CellState], key: str) -> str:
@@ -115,21 +85,21 @@ def _packed(
         yield tuple(job)
 
 
-def cut(found: list[Batch], room: int | None) -> tuple[list[Batch], int]:
+def cut(planned: list[Batch], room: int | None) -> tuple[list[Batch], int]:
     """As many jobs as the site still lets into the queue, and how many had to stay out.
 
     Args:
-        found: Batches, teachers first.
+        planned: Batches, teachers first.
         room: Jobs that the queue still takes, or None for no limit.
     """
     if room is None:
-        return found, 0
-    kept: list[Batch] = []
+        return planned, 0
+    fitting: list[Batch] = []
     out = 0
-    for batch in found:
+    for batch in planned:
         jobs = batch.jobs[: max(0, room)]
         room -= len(jobs)
         out += len(batch.jobs) - len(jobs)
         if jobs:
-            kept.append(Batch(batch.settings, jobs, batch.after, batch.teacher))
-    return kept, out
+            fitting.append(Batch(batch.settings, jobs, batch.after, batch.teacher))
+    return fitting, out

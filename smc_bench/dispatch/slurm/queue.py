@@ -85,12 +85,12 @@ def queue() -> dict[str, Queued]:
         SlurmError: If squeue can't be asked.
     """
     text = ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i|%T|%N|%r")
-    found = {}
+    queued = {}
     for line in text.splitlines():
         job, state, node, reason = line.strip().split("|", 3)
         reason = "" if reason == "None" else reason.strip("()")
-        found[job] = Queued(job, state, reason, node)
-    return found
+        queued[job] = Queued(job, state, reason, node)
+    return queued
 
 
 def accounting(jobs: Iterable[str]) -> dict[str, Accounted]:
@@ -104,15 +104,15 @@ def accounting(jobs: Iterable[str]) -> dict[str, Accounted]:
         return {}
     fields = "JobID,State,ExitCode,NodeList,ElapsedRaw"
     text = ask("sacct", "-n", "-P", "-X", "-D", "-j", ",".join(ids), "-o", fields)
-    found: dict[str, Accounted] = {}
+    accounted: dict[str, Accounted] = {}
     for line in text.splitlines():
         job, state, code, node, seconds = line.strip().split("|")[:5]
         if not re.fullmatch(r"\d+(_\d+)?", job):
             continue  # elements that still wait stand here as a range; squeue knows them
-        before = found[job].seconds if job in found else 0
+        before = accounted[job].seconds if job in accounted else 0
         word = state.split()[0] if state else ""
-        found[job] = Accounted(job, word, code, node, before + int(seconds or 0))
-    return found
+        accounted[job] = Accounted(job, word, code, node, before + int(seconds or 0))
+    return accounted
 
 
 def job_is_over(job: str) -> bool:
@@ -142,7 +142,7 @@ def max_submit() -> int | None:
         text = ask(*words, "format=MaxSubmitJobs,GrpSubmitJobs")
     except SlurmError:
         return None
-    limits = [int(part) for line in text.splitlines() for part in line.split("|") if part.isdigit()]
+    limits = [int(word) for line in text.splitlines() for word in line.split("|") if word.isdigit()]
     return min(limits, default=None)
 
 

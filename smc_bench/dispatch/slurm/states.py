@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smc_bench.dispatch.backend import CellState
 from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm.queue import Accounted, Queued
@@ -15,30 +17,6 @@ from smc_bench.suite.cell import Cell
 
 # SLURM's own words when it kills a job for its memory; the state alone is not always so clear.
 _MEMORY_WORDS = ("exceeded memory limit", "oom-kill", "oom_kill", "Out Of Memory")
-
-
-@dataclass(frozen=True)
-class CellState:
-    """Where one cell stands.
-
-    Attributes:
-        word: ``done``, ``damaged`` (its record can't be believed), ``running``, ``pending``,
-            ``failed``, ``lost`` (it was submitted and SLURM does not have it any more),
-            ``interrupted`` (begun, its job is over) or ``missing``.
-        why: Reason, failure or place, for people.
-        job: The job that it waits or runs in.
-        failure: What the cell's failure file should say, where only SLURM knows it.
-    """
-
-    word: str
-    why: str = ""
-    job: str | None = None
-    failure: Failure | None = None
-
-    @property
-    def in_queue(self) -> bool:
-        """Whether a job that still runs, or will, has the cell."""
-        return self.job is not None
 
 
 @dataclass
@@ -61,7 +39,7 @@ class Observation:
         return {job: self.accounted[job].seconds for job in ids if job in self.accounted}
 
 
-def observe(store: Store, cells: dict[str, Cell], *, accounts: bool = True) -> Observation:
+def observe(store: Store, cells: Mapping[str, Cell], *, accounts: bool = True) -> Observation:
     """Look at every cell; SLURM is asked at most twice, and not at all if nothing was submitted.
 
     Args:

@@ -9,83 +9,50 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import submitit
 from submitit.core.utils import FailedJobError
 
+from smc_bench.dispatch.backend import Submission
+from smc_bench.dispatch.choice import choose, forget, prepare, to_try_again
 from smc_bench.dispatch.local.retry import spare_memory
 from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.dispatch.slurm.job import RunCells
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm.options import JobSettings, SlurmOptions
-from smc_bench.dispatch.slurm.plan import Batch, batches, choose, cut
+from smc_bench.dispatch.slurm.plan import Batch, batches, cut
 from smc_bench.dispatch.slurm.states import Observation, observe
-from smc_bench.dispatch.worker.command import PACKAGE_PARENT
-from smc_bench.engine.recipe import Execution
+from smc_bench.dispatch.worker.command import PACKAGE_PARENT, WorkerSpec
 from smc_bench.environment import python_path
 from smc_bench.errors import SlurmError
-from smc_bench.sources import Roots
-from smc_bench.store.record import TRANSIENT
-from smc_bench.store.store import Store, now
+from smc_bench.store.store import now
 from smc_bench.suite.cell import Cell
 
 # A worker is told to save this long before submitit must have its requeue through.
 _REQUEUE_SECONDS = 15.0
 
 
-@dataclass
-class Report:
-    """What one submission did.
-
-    Attributes:
-        submitted: Job of each cell that went into the queue now.
-        arrays: Calls of sbatch.
-        held_back: Jobs that the site's limit kept out; the next run submits them.
-        failed: Cells that failed for good, with the reason.
-        blocked: Cells whose teacher failed.
-        refused: What SLURM said when it refused a batch.
-    """
-
-    submitted: dict[str, str] = field(default_factory=dict)
-    arrays: int = 0
-    held_back: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: dict[str, str] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-
-
 class Submitter:
     """Puts into the queue what is missing of some cells and not there yet."""
 
-    def __init__(
-        self,
-        store: Store,
-        roots: Roots,
-        execution: Execution,
-        options: SlurmOptions,
-        steps: Mapping[str, int],
-        extra: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, spec: WorkerSpec, options: SlurmOptions, steps: Mapping[str, int]) -> None:
         """Nothing is asked or submitted before :meth:`submit`.
 
         Args:
-            store: Results; must be on a file system that the compute nodes share.
-            roots: Where data, weights and caches are.
-            execution: How cells are run.
+            spec: What workers are started with; its folders must be on a file system that the
+                compute nodes share.
             options: Resources and limits.
             steps: Optimizer steps of each cell.
-            extra: Further options of the worker.
         """
-        self.store, self.roots, self.execution = store, roots, execution
-        self.options, self.steps, self.extra = options, steps, extra
-        self.jobs = JobsFile(store.root.absolute())
+        self.spec, self.store, self.options, self.steps = spec, spec.store, options, steps
+        self.jobs = JobsFile(self.store.root)
 
     def submit(
-        self, cells: dict[str, Cell], *, retry: bool = False, force: bool = False
-    ) -> tuple[Report, Observation]:
+        self, cells: Mapping[str, Cell], *, retry: bool = False, force: bool = False
+    ) -> Submission:
         """Look at the disk and the queue, submit what is missing, note the jobs.
 
         Args:
@@ -102,50 +69,33 @@ class Submitter:
                 raise SlurmError(f"nothing was submitted: {seen.problems[0]}")
             self._settle(cells, seen)
             if force:
-                self._forget(cells, seen)
-            again = self._again(cells, seen, retry)
+                forget(self.store, cells, seen.states)
+            again = to_try_again(self.store, cells, seen.states, retry=retry)
             choice = choose(cells, seen.states, again)
             if retry:
-                spare_memory(self.store, choice.needed, self.execution)
-            report = Report(failed=choice.failed, blocked=choice.blocked)
-            found = batches(
+                spare_memory(self.store, choice.needed, self.spec.execution)
+            report = Submission(failed=choice.failed, blocked=choice.blocked, before=seen.states)
+            planned = batches(
                 choice, seen.states, self.options, self.steps, slurm_queue.max_array_size()
             )
-            found, report.held_back = cut(found, self._room() if found else None)
-            self._submit_all(found, seen, report)
-        return report, seen
+            planned, report.held_back = cut(planned, self._room() if planned else None)
+            self._submit_all(planned, seen, report)
+        return report
 
-    def _settle(self, cells: dict[str, Cell], seen: Observation) -> None:
+    def _settle(self, cells: Mapping[str, Cell], seen: Observation) -> None:
         """Write down failures that only SLURM could tell."""
         for key, state in seen.states.items():
             if state.failure is not None and not state.in_queue:
                 self.store.folder(cells[key].folder).write_failure(state.failure)
-
-    def _forget(self, cells: dict[str, Cell], seen: Observation) -> None:
-        for key, state in seen.states.items():
-            if state.word in {"done", "damaged"}:
-                folder = self.store.folder(cells[key].folder)
-                (folder.path / "record.json").unlink()
-                seen.states[key] = type(state)("missing")
-
-    def _again(self, cells: dict[str, Cell], seen: Observation, retry: bool) -> set[str]:
-        """Failed cells that are tried again: all if asked, else those that were not to blame."""
-        found = set()
-        for key, state in seen.states.items():
-            if state.word == "failed" and not state.in_queue:
-                failure = self.store.folder(cells[key].folder).failure()
-                if retry or (failure is not None and failure.type in TRANSIENT):
-                    found.add(key)
-        return found
 
     def _room(self) -> int | None:
         limits = (self.options.max_submit, slurm_queue.max_submit())
         limit = min((value for value in limits if value is not None), default=None)
         return None if limit is None else max(0, limit - len(slurm_queue.queue()))
 
-    def _submit_all(self, found: list[Batch], seen: Observation, report: Report) -> None:
+    def _submit_all(self, planned: list[Batch], seen: Observation, report: Submission) -> None:
         teachers = {key: state.job for key, state in seen.states.items() if state.job}
-        for batch in found:
+        for batch in planned:
             if batch.after is not None and batch.after not in teachers:
                 # Its teacher was held back or refused; without its id nothing can wait for it.
                 report.held_back += len(batch.jobs)
@@ -164,9 +114,8 @@ class Submitter:
 
     def _submit(self, batch: Batch, after: str | None) -> list[str]:
         for cell in (cell for job in batch.jobs for cell in job):
-            self.store.folder(cell.folder).create(cell.model_dump(mode="json"))
             # Tasks of an array do not wait for each other, whatever a local run has noted.
-            self.store.folder(cell.folder).note_sharing(None)
+            prepare(self.store, cell)
         # A folder of its own: where a site's job ids start again, old results must not answer.
         name = f"{now().replace(':', '').replace('-', '')[:15]}-{secrets.token_hex(3)}"
         folder = self.jobs.folder / name
@@ -193,22 +142,14 @@ class Submitter:
         return ids
 
     def _callable(self, cells: tuple[Cell, ...], batch: Batch) -> RunCells:
-        data = self.roots.data
+        # One process a GPU; the worker starts them itself, so that a job has one task to signal.
+        gpus = batch.settings.gpus
         return RunCells(
             tuple(cell.folder for cell in cells),
-            str(self.store.root.absolute()),
-            str(self.roots.cache),
-            None if data is None else str(data),
-            self.execution.model_dump_json(),
+            replace(self.spec, processes=gpus if gpus > 1 else None),
             patient=batch.teacher,
             grace=max(5.0, batch.settings.signal_seconds - _REQUEUE_SECONDS),
-            extra=self.extra + _processes(batch.settings),
         )
-
-
-def _processes(settings: JobSettings) -> tuple[str, ...]:
-    """One process a GPU; the worker starts them itself, so that a job has one task to signal."""
-    return ("--processes", str(settings.gpus)) if settings.gpus > 1 else ()
 
 
 def _executor(folder: Path, settings: JobSettings, after: str | None) -> submitit.SlurmExecutor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +30,7 @@ from smc_bench.suite.cell import IDENTITY_VERSION, Cell
 from smc_bench.tasks.specs import SPECS
 
 _WRITE_EVERY = 1.0
+_log = logging.getLogger(__name__)
 
 
 class FolderContext:
@@ -117,13 +118,13 @@ class FolderContext:
             raise Interrupted("stopped while another cell makes what both need")
 
     def shares_prefix(self) -> bool:
-        """Whether the run that started this cell has others that begin alike."""
+        """Whether the run that started this cell has others that share its prefix."""
         return (self.folder.path / SHARES).exists()
 
     def newest_checkpoint(self) -> Path | None:
         """Newest complete checkpoint of any attempt; damaged ones are removed, not used."""
         for path in drop_damaged(self.folder.path / "checkpoints"):
-            print(f"{path}: damaged, so its steps are taken again", file=sys.stderr)
+            _log.warning("%s: damaged, so its steps are taken again", path)
         return self.folder.newest_checkpoint(self.attempt)
 
     def checkpoint_folder(self, step: int) -> Path:

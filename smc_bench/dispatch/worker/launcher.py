@@ -8,11 +8,11 @@ at one step first.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from types import FrameType
 
 from smc_bench.dispatch.failures import failure_of_end
 from smc_bench.dispatch.worker.command import DONE, FAILED, INTERRUPTED, WORKER, visible_gpus
-from smc_bench.dispatch.worker.execution import read_kept
+from smc_bench.dispatch.worker.execution import read_fixed
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, now
 
@@ -30,11 +30,12 @@ _POLL_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 30.0
 # Less than what a pool gives a worker to save before it kills it.
 _SAVE_SECONDS = 100.0
+_log = logging.getLogger(__name__)
 _TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 def launched() -> int:
-    """How many processes torchrun, accelerate, MPI or :class:`Team` started; 1 if none did."""
+    """Processes that torchrun, accelerate, MPI or :class:`ProcessGroup` started; 1 if none did."""
     names = ["OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE"]
     if "RANK" in os.environ:
         names.append("WORLD_SIZE")
@@ -48,20 +49,19 @@ def size(folder: CellFolder, asked: int | None) -> int:
         folder: The cell's.
         asked: What the command line says, or None.
     """
-    kept = (read_kept(folder) or {}).get("processes")
-    wanted = int(kept or asked or 1)
+    fixed = (read_fixed(folder) or {}).get("processes")
+    wanted = int(fixed or asked or 1)
     gpus = len(visible_gpus())
     possible = min(wanted, gpus) if gpus else wanted
-    if kept and asked and kept != asked:
-        print(f"this cell began with {kept} processes and keeps them", file=sys.stderr)
+    if fixed and asked and fixed != asked:
+        _log.info("this cell began with %d processes and keeps them", fixed)
     if wanted == 1 and os.environ.get("ACCELERATE_USE_CPU") == "True" and _several_meant():
-        print(
+        _log.warning(
             "accelerate launch --cpu starts one process unless it has MPI: this cell trains in "
-            "one; for more give the worker --processes N, or accelerate launch --multi_gpu",
-            file=sys.stderr,
+            "one; for more give the worker --processes N, or accelerate launch --multi_gpu"
         )
     if possible < wanted:
-        print(f"{wanted} processes need as many GPUs: {gpus} visible", file=sys.stderr)
+        _log.warning("%d processes need as many GPUs: %d visible", wanted, gpus)
     return possible
 
 
@@ -70,7 +70,7 @@ def _several_meant() -> bool:
     return "MASTER_ADDR" in os.environ
 
 
-class Team:
+class ProcessGroup:
     """The launcher's view of the processes of one cell."""
 
     def __init__(self, folder: CellFolder, count: int, arguments: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ class Team:
             arguments: The worker's command line.
         """
         self.folder, self.count, self.arguments = folder, count, list(arguments)
-        self.members: list[subprocess.Popen[bytes]] = []
+        self.ranks: list[subprocess.Popen[bytes]] = []
         self._told: float | None = None
 
     def run(self, parent: int | None, stop: threading.Event | None = None) -> int:
@@ -96,7 +96,7 @@ class Team:
             signal.signal(number, self._stop)
         port = _free_port()
         for rank in range(self.count):
-            self.members.append(self._start(rank, port))
+            self.ranks.append(self._start(rank, port))
         if self._told is not None or (stop is not None and stop.is_set()):
             self._stop()
         deadline: float | None = None
@@ -126,7 +126,7 @@ class Team:
         return subprocess.Popen([*command, "--parent", str(os.getpid())], env=environment)
 
     def _codes(self) -> list[int | None]:
-        return [member.poll() for member in self.members]
+        return [process.poll() for process in self.ranks]
 
     def _someone_ended_badly(self) -> bool:
         # 0: left after training, while the main one evaluates. 4: the main one may still save.
@@ -140,17 +140,17 @@ class Team:
 
     def _stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         self._told = self._told or time.monotonic()
-        for member in self.members:
-            if member.poll() is None:
-                member.send_signal(signal.SIGTERM)
+        for process in self.ranks:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
 
     def _kill(self) -> None:
-        for member in self.members:
-            if member.poll() is None:
-                member.kill()
+        for process in self.ranks:
+            if process.poll() is None:
+                process.kill()
 
     def _verdict(self) -> int:
-        codes = [member.returncode for member in self.members]
+        codes = [process.returncode for process in self.ranks]
         if codes[0] >= 0:
             return codes[0]
         if self._told is not None and self.folder.state() != "failed":
@@ -163,7 +163,7 @@ class Team:
         attempt = self.folder.latest_attempt()
         if attempt is None or self.folder.state() not in {"interrupted", "failed"}:
             return
-        if self.folder.lease(attempt).get("pid") != self.members[0].pid:
+        if self.folder.lease(attempt).get("pid") != self.ranks[0].pid:
             return
         failure = self.folder.failure()
         if failure is None or failure.attempt != attempt:
@@ -172,10 +172,10 @@ class Team:
         self.folder.end_attempt(attempt, failure.type)
 
     def _failure(self, codes: list[int], attempt: int) -> Failure:
-        found = failure_of_end(codes[0], attempt, self.folder.path / "worker.log")
+        failure = failure_of_end(codes[0], attempt, self.folder.path / "worker.log")
         ends = ", ".join(f"process {rank}: {code}" for rank, code in enumerate(codes))
-        message = f"{found.message} (exit codes of its {self.count} processes: {ends})"
-        return found.model_copy(update={"message": message, "time": now()})
+        message = f"{failure.message} (exit codes of its {self.count} processes: {ends})"
+        return failure.model_copy(update={"message": message, "time": now()})
 
 
 def _free_port() -> int:

@@ -5,27 +5,32 @@ Exit codes: 0 done, 1 failed (failure.json says why), 3 someone else has the cel
 
 from __future__ import annotations
 
-import argparse
+import logging
 import os
 import signal
 import sys
 import threading
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.niceness import share_niceness
-from smc_bench.dispatch.worker.command import DONE, FAILED, INTERRUPTED, TAKEN
+from smc_bench.dispatch.worker.command import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    TAKEN,
+    WorkerSpec,
+    worker_parser,
+)
 from smc_bench.dispatch.worker.context import Assignment, FolderContext
-from smc_bench.dispatch.worker.execution import keep
-from smc_bench.dispatch.worker.launcher import Team, launched, size
+from smc_bench.dispatch.worker.execution import fix_execution
+from smc_bench.dispatch.worker.launcher import ProcessGroup, launched, size
 from smc_bench.dispatch.worker.rank import assist
 from smc_bench.dispatch.worker.serve import serve
 from smc_bench.engine.context import CellOutcome
-from smc_bench.engine.recipe import Execution
 from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
@@ -33,43 +38,54 @@ from smc_bench.sources import Roots
 from smc_bench.store.files import read_json
 from smc_bench.store.provenance import provenance
 from smc_bench.store.record import SCHEMA_VERSION, Record
-from smc_bench.store.store import CellFolder, Store, now
+from smc_bench.store.store import CellFolder, now
 from smc_bench.suite.cell import Cell
 
 if TYPE_CHECKING:
     from smc_bench.engine.loss.distributed import Processes
 
+# Not by __name__, which is __main__ here.
+_log = logging.getLogger("smc_bench.dispatch.worker.main")
 _TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and attempt the cell, or the cells that standard input names."""
     words = sys.argv[1:] if arguments is None else arguments
-    given = _parser().parse_args(words)
+    given = worker_parser().parse_args(words)
     # Before torch is loaded, which reads it. A worker of this package has nothing to lose here.
     clean(os.environ, launched=launched() > 1)
+    _log_to_stderr()
     share_niceness()
-    load_plugins(given.include)
+    spec = WorkerSpec.from_options(given)
+    load_plugins(spec.include)
     if given.folder is not None:
-        return _attempt(given, given.folder, words)
-    return serve(lambda folder: _attempt(given, folder, [folder, *words]), Store(given.results))
+        return _attempt(spec, given.folder, given.parent)
+    return serve(lambda folder: _attempt(spec, folder, given.parent), spec.store)
 
 
-def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
+def _log_to_stderr() -> None:
+    """Send what this package logs to standard error, which is the cell's log; once a process."""
+    package = logging.getLogger("smc_bench")
+    if not package.handlers:
+        package.addHandler(logging.StreamHandler())
+    package.setLevel(logging.INFO)
+
+
+def _attempt(spec: WorkerSpec, relative: str, parent: int | None) -> int:
     """One attempt at the cell of a folder, in this process or in several."""
     stop = threading.Event()
     # First of all: until then these signals would end the process without a word.
     for number in _TOLD_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
-    store = Store(given.results)
+    store = spec.store
     folder = store.folder(relative)
     together = launched() > 1
-    count = 1 if together else size(folder, given.processes)
+    count = 1 if together else size(folder, spec.processes)
     if count > 1:
-        return Team(folder, count, words).run(given.parent, stop)
-    roots = Roots.from_environment(given.data_root, given.cache)
-    execution = Execution.model_validate_json(given.execution)
-    assignment = Assignment(store, folder, roots, execution, given.parent, stop)
+        return ProcessGroup(folder, count, [relative, *spec.to_argv()]).run(parent, stop)
+    roots = Roots.from_environment(spec.data_root, spec.cache)
+    assignment = Assignment(store, folder, roots, spec.execution, parent, stop)
     if not together:
         return attempt_cell(assignment)
     from smc_bench.engine.loss.distributed import join
@@ -84,22 +100,8 @@ def _attempt(given: argparse.Namespace, relative: str, words: list[str]) -> int:
     return assist(assignment, processes)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smc_bench.dispatch.worker.main", description=__doc__)
-    help_folder = "the cell's folder below RESULTS/cells; without one, see dispatch/worker/serve.py"
-    parser.add_argument("folder", nargs="?", help=help_folder)
-    parser.add_argument("--results", required=True, type=Path)
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--cache", type=Path)
-    parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
-    parser.add_argument("--execution", default="{}", help="JSON, kept from the first attempt on")
-    parser.add_argument("--include", action="append", default=[], type=Path, help="plug-in file")
-    parser.add_argument("--processes", type=int, help="train in so many; one GPU each")
-    return parser
-
-
 def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
-    """Claim a cell and run it to a record or a typed failure; the main process's part."""
+    """Claim a cell and run it to a record or a typed failure; in the main process."""
     folder = given.folder
     attempt = folder.claim()
     if attempt is None:
@@ -110,12 +112,12 @@ def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
     try:
         return _run(given, attempt, processes)
     except Interrupted as error:
-        print(error, file=sys.stderr)
+        _log.info("%s", error)
         folder.end_attempt(attempt, "interrupted")
         return INTERRUPTED
     except (Exception, MemoryError) as error:
         if folder.state() == "done":
-            print(f"another attempt has finished this cell ({error})", file=sys.stderr)
+            _log.info("another attempt has finished this cell (%s)", error)
             return DONE
         _fail(folder, attempt, error)
         return FAILED
@@ -123,7 +125,7 @@ def attempt_cell(given: Assignment, processes: Processes | None = None) -> int:
 
 def _fail(folder: CellFolder, attempt: int, error: BaseException) -> None:
     failure = failure_of(error, attempt)
-    print(failure.traceback, file=sys.stderr)
+    _log.error("%s", failure.traceback)
     if not folder.is_current(attempt):
         return
     # On a full disk the room that this attempt took is what its last words need.
@@ -146,7 +148,7 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
     cell, folder = given.cell(), given.folder
     # More than the cores that torch sees are taken only when it is told so.
     torch.set_num_threads(asked_threads(os.environ) or torch.get_num_threads())
-    execution = keep(folder, cell.recipe.train.batch, given.execution, processes.count)
+    execution = fix_execution(folder, cell.recipe.train.batch, given.execution, processes.count)
     context = given.context(FolderContext, attempt, execution)
     threads = torch.get_num_threads()
     processes.from_main(
@@ -157,8 +159,8 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
     try:
         outcome = run_cell(cell, context, processes)
         end_watch()
-        kept = read_json(folder.path / "execution.json")
-        record = _record(cell, outcome, attempt, started, kept)
+        fixed = read_json(folder.path / "execution.json")
+        record = _record(cell, outcome, attempt, started, fixed)
         splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
         folder.finish(record, splits, context.partial)
         folder.end_attempt(attempt, "done")

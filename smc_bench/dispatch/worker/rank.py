@@ -1,8 +1,8 @@
-"""A process that trains a cell together with the main one and keeps nothing itself."""
+"""A rank above 0: trains a cell together with the main process and writes nothing itself."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from typing import TYPE_CHECKING, Any
 
 from smc_bench.dispatch.failures import failure_of
@@ -14,8 +14,10 @@ from smc_bench.errors import Interrupted, PeerLostError
 if TYPE_CHECKING:
     from smc_bench.engine.loss.distributed import Processes
 
+_log = logging.getLogger(__name__)
 
-class PeerContext(FolderContext):
+
+class RankContext(FolderContext):
     """Inputs, and whether to stop; the lease, checkpoints and logs are the main process's."""
 
     def _open(self) -> None:
@@ -42,12 +44,12 @@ def assist(given: Assignment, processes: Processes) -> int:
     except Interrupted:
         return INTERRUPTED
     except PeerLostError as error:
-        print(f"process {processes.index}: {error}", file=sys.stderr)
+        _log.warning("process %d: %s", processes.index, error)
         return INTERRUPTED if given.stop.is_set() else FAILED
     except (Exception, MemoryError) as error:
         failure = failure_of(error, attempt)
         message = f"in process {processes.index}: {failure.message}"
-        print(f"{message}\n{failure.traceback}", file=sys.stderr)
+        _log.error("%s\n%s", message, failure.traceback)
         if folder.is_current(attempt) and folder.state() != "done":
             folder.write_failure(failure.model_copy(update={"message": message}))
         return FAILED
@@ -61,7 +63,7 @@ def _train(given: Assignment, attempt: int, word: dict[str, Any], processes: Pro
 
     torch.set_num_threads(int(word["threads"]))
     execution = given.execution.model_copy(update={"micro_batch": word["micro_batch"]})
-    context = given.context(PeerContext, attempt, execution)
+    context = given.context(RankContext, attempt, execution)
     end_watch = context.watch(given.parent)
     try:
         assist_cell(context.cell, context, processes)

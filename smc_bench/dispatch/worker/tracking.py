@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.cell import Cell
 
+_log = logging.getLogger(__name__)
 PROJECT = "smc-bench"
 _TOLD = frozenset({"loss", "lr", "sparsity"})
 # A server that is away must not hold training up: MLflow would try each call for minutes.
@@ -115,7 +116,7 @@ class Trackers:
             call()
         except Exception as error:  # whatever a tracker does, the cell goes on
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            print(f"tracker {name} is left out: {lines[0]}", file=sys.stderr, flush=True)
+            _log.warning("tracker %s is left out: %s", name, lines[0])
             if self._running is not None:
                 self._running.pop(name, None)
 
@@ -127,14 +128,14 @@ def not_installed(names: Iterable[TrackerName]) -> list[TrackerName]:
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
     """Nested settings as ``a.b.c``: trackers take only plain values; lists and None become JSON."""
-    found: dict[str, str | int | float | bool] = {}
+    plain: dict[str, str | int | float | bool] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            plain |= flat(value, f"{prefix}{key}.")
         else:
-            plain = isinstance(value, str | int | float | bool)
-            found[f"{prefix}{key}"] = value if plain else json.dumps(value)
-    return found
+            simple = isinstance(value, str | int | float | bool)
+            plain[f"{prefix}{key}"] = value if simple else json.dumps(value)
+    return plain
 
 
 def _prepare_environment() -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from smc_bench.cli import run
 from smc_bench.cli.main import cli
+from smc_bench.dispatch.backend import Outcome
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.report.data.results import Results
 from smc_bench.report.tables import tables
@@ -177,8 +178,18 @@ def test_no_report_costs_a_run_its_end(
 ) -> None:  # fmt: skip
     session = Mock()
     monkeypatch.setattr(run, "write_report", Mock(side_effect=error))
-    run._report(session, None)
+    run.report_on(session, Outcome(done=["one"]), None)
     assert "not written: report: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outcome", [Outcome(done=["one"], signal=2), Outcome(failed={"one": "x"})])
+def test_no_report_is_drawn_of_what_was_interrupted_or_has_no_result(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Mock()
+    monkeypatch.setattr(run, "write_report", write)
+    run.report_on(Mock(), outcome, None)
+    assert write.call_count == 0
 
 
 def test_cells_that_were_cut_short_are_counted(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from smc_bench.cli import run
+from smc_bench.cli import before_run
+from smc_bench.cli.before_run import warn_of_slow_bf16, with_trackers
 from smc_bench.engine.recipe import Execution
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE, with_value
@@ -29,8 +30,8 @@ def test_emulated_bf16_is_said_before_it_costs_hours(
 ) -> None:
     content: dict[str, Any] = with_value(BASE, "recipe.train.precision", precision)
     cell = Cell.model_validate(content)
-    monkeypatch.setattr(run, "processor_flags", lambda: frozenset(flags))
-    run._warn_of_slow_bf16({cell.id: cell})
+    monkeypatch.setattr(before_run, "processor_flags", lambda: frozenset(flags))
+    warn_of_slow_bf16({cell.id: cell})
     assert ("train.precision=fp32" in capsys.readouterr().err) == warned
 
 
@@ -39,8 +40,8 @@ def test_trackers_come_from_the_command_line_or_else_the_suite(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "wandb" else 1)
     suite = Execution(micro_batch=3, trackers=("trackio",))
-    assert run._with_trackers(suite, ()) == suite
-    chosen = run._with_trackers(suite, ("wandb", "mlflow"))
+    assert with_trackers(suite, ()) == suite
+    chosen = with_trackers(suite, ("wandb", "mlflow"))
     assert chosen == Execution(micro_batch=3, trackers=("wandb", "mlflow"))
     said = capsys.readouterr().err
     assert "tracker wandb is not installed here: pip install 'smc-bench[wandb]'" in said

@@ -9,11 +9,12 @@ from typing import Any
 import psutil
 import pytest
 
+from smc_bench.dispatch.backend import Outcome, Status
 from smc_bench.dispatch.local import pool as local
 from smc_bench.dispatch.local.pool import LocalPool, Options
-from smc_bench.engine.recipe import Execution
-from smc_bench.sources import Roots
-from smc_bench.store.store import CellFolder, Store
+from smc_bench.dispatch.local.worker_process import WorkerProcess
+from smc_bench.dispatch.worker.command import WorkerSpec
+from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE
 
@@ -60,23 +61,24 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def command(*_: Any) -> list[str]:
         return [sys.executable, str(script), str(tmp_path / "results"), str(log)]
 
-    monkeypatch.setattr(local, "worker_command", command)
+    monkeypatch.setattr(WorkerSpec, "command", command)
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(CellFolder, "damage", lambda _: "")  # their records are stand-ins too
 
-    def make(on_tick: Any = lambda _: None, **options: Any) -> LocalPool:
-        roots = Roots(None, tmp_path / "cache", offline=True)
-        store = Store(tmp_path / "results")
-        return LocalPool(store, roots, Execution(), Options(**options), on_tick)
+    def make(**options: Any) -> LocalPool:
+        spec = WorkerSpec(tmp_path / "results", tmp_path / "cache")
+        return LocalPool(spec, Options(**options))
 
     make.lines = lambda: [__import__("json").loads(x) for x in log.read_text().splitlines()]
     return make
 
 
-def run(pool: LocalPool, *cells: Cell) -> Any:
-    return pool.run({c.id: c for c in cells})
+def run(pool: LocalPool, *cells: Cell, look: Any = lambda _: None, retry: bool = False) -> Outcome:
+    by_id = {c.id: c for c in cells}
+    pool.submit(by_id, retry=retry)
+    return pool.wait(by_id, look)
 
 
 def test_students_wait_for_their_teacher(pool: Any) -> None:
@@ -106,7 +108,7 @@ def test_done_cells_are_not_run_again_but_killed_ones_are(pool: Any) -> None:
     assert [line["seed"] for line in pool.lines()] == [13, 14, 2]
     run(pool(), cell(13), cell(14), cell(2))
     assert [line["seed"] for line in pool.lines()][3:] == [13]
-    run(pool(retry=True), cell(13), cell(14), cell(2))
+    run(pool(), cell(13), cell(14), cell(2), retry=True)
     assert [line["seed"] for line in pool.lines()][4:] == [13, 14]
 
 
@@ -127,7 +129,7 @@ def test_each_slot_has_a_gpu_of_its_own(pool: Any) -> None:
 def test_a_cell_that_fails_before_its_process_is_looked_at_is_not_run_twice(
     pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give = local.WorkerProcess.give
+    give = WorkerProcess.give
 
     def slow(self: Any, which: Cell, threads: int) -> bool:
         given = give(self, which, threads)
@@ -136,7 +138,7 @@ def test_a_cell_that_fails_before_its_process_is_looked_at_is_not_run_twice(
             return False
         return given
 
-    monkeypatch.setattr(local.WorkerProcess, "give", slow)
+    monkeypatch.setattr(WorkerProcess, "give", slow)
     outcome = run(pool(), cell(1), cell(14), cell(2))
     assert [line["seed"] for line in pool.lines()] == [1, 14, 2]
     assert "diverged" in outcome.failed[cell(14).id]
@@ -146,7 +148,7 @@ def test_a_cell_whose_process_dies_at_once_is_not_run_twice(
     pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that goes on from an earlier attempt: its state is the same before and after."""
-    give = local.WorkerProcess.give
+    give = WorkerProcess.give
 
     def slow(self: Any, which: Cell, threads: int) -> bool:
         given = give(self, which, threads)
@@ -158,7 +160,7 @@ def test_a_cell_whose_process_dies_at_once_is_not_run_twice(
     attempts = tmp_path / "results" / "cells" / cell(13).folder / "attempts"
     attempts.mkdir(parents=True)
     (attempts / "001.json").write_text('{"ended": "t", "how": "interrupted"}')
-    monkeypatch.setattr(local.WorkerProcess, "give", slow)
+    monkeypatch.setattr(WorkerProcess, "give", slow)
     outcome = run(pool(), cell(1), cell(13), cell(2))
     assert [line["seed"] for line in pool.lines()] == [1, 13, 2]
     assert "killed" in outcome.failed[cell(13).id]
@@ -188,12 +190,14 @@ def test_a_cell_keeps_its_threads_and_nothing_runs_beside_it_that_has_no_core(
     (folder / "execution.json").write_text('{"execution": {}, "threads": 8}')
     most = 0
 
-    def watch(running: LocalPool) -> None:
-        nonlocal most
-        most = max(most, sum(worker.threads for worker in running.workers))
+    started = pool(jobs=3)
 
-    started = pool(jobs=3, on_tick=watch)
-    outcome = run(started, *[cell(1), begun, *[cell(seed) for seed in range(3, 7)]])
+    def watch(_: Status) -> None:
+        nonlocal most
+        most = max(most, sum(worker.threads for worker in started.workers))
+
+    cells = [cell(1), begun, *[cell(seed) for seed in range(3, 7)]]
+    outcome = run(started, *cells, look=watch)
     assert len(outcome.done) == 6
     assert {line["seed"]: line["threads"] for line in pool.lines()}[2] == 8
     assert most == 8
@@ -205,21 +209,42 @@ def test_more_jobs_than_cores_do_not_run_at_once(
     monkeypatch.setattr(local, "usable_cores", lambda: 2)
     most = 0
 
-    def watch(running: LocalPool) -> None:
+    def watch(status: Status) -> None:
         nonlocal most
-        most = max(most, len(running.workers))
+        most = max(most, sum(state.word == "running" for state in status.values()))
 
-    outcome = run(pool(jobs=4, on_tick=watch), *[cell(seed) for seed in range(1, 7)])
+    outcome = run(pool(jobs=4), *[cell(seed) for seed in range(1, 7)], look=watch)
     assert len(outcome.done) == 6
     assert most == 2
 
 
-def test_a_mistake_in_the_display_costs_no_cell(pool, capsys: pytest.CaptureFixture[str]) -> None:
-    def wrong(_: LocalPool) -> None:
+def test_a_mistake_in_the_display_costs_no_cell(
+    pool: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrong(_: Status) -> None:
         raise ZeroDivisionError
 
-    running = pool(wrong, jobs=2)
-    cells = {one.id: one for one in map(cell, (1, 2, 3))}
-    outcome = running.run(cells)
-    assert sorted(outcome.done) == sorted(cells)
-    assert capsys.readouterr().err.count("progress is not shown any more: ZeroDivisionError") == 1
+    outcome = run(pool(jobs=2), *map(cell, (1, 2, 3)), look=wrong)
+    assert len(outcome.done) == 3
+    assert caplog.text.count("progress is not shown any more: ZeroDivisionError") == 1
+
+
+def test_the_status_of_a_run_goes_from_pending_to_its_end(pool: Any) -> None:
+    cells = [cell(seed, teacher) for seed, teacher in ((1, None), (14, None), (2, cell(14).id))]
+    seen: list[dict[str, str]] = []
+
+    def look(status: Status) -> None:
+        seen.append({key: state.word for key, state in status.items()})
+
+    run(pool(jobs=1), *cells, look=look)
+    keys = [one.id for one in cells]
+    assert seen[0] == dict(zip(keys, ("running", "pending", "pending"), strict=True))
+    assert seen[-1] == dict(zip(keys, ("done", "failed", "blocked"), strict=True))
+
+
+def test_cancelled_cells_are_not_started_and_the_others_are(pool: Any) -> None:
+    started, cells = pool(jobs=1), {one.id: one for one in map(cell, (1, 2, 3))}
+    assert set(started.submit(cells).submitted) == set(cells)
+    assert started.cancel({cell(2).id: cell(2)}) == 1
+    assert set(started.wait(cells).done) == {cell(1).id, cell(3).id}
+    assert started.status(cells)[cell(2).id].word == "missing"

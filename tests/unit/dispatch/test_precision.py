@@ -44,24 +44,24 @@ def test_before_it_was_measured_cells_are_not_resolved() -> None:
 
 
 def test_it_is_measured_once_for_a_results_folder(tmp_path: Path) -> None:
-    assert precision.kept(tmp_path) is None
+    assert precision.stored(tmp_path) is None
     found = precision.choose(tmp_path)
     written = json.loads((tmp_path / precision.FILE).read_text())
     gain = written["fp32_ms"] / written["bf16_ms"]
     assert found == written["choice"] == ("bf16" if gain >= 1.15 else "fp32")
     other = "fp32" if found == "bf16" else "bf16"
     (tmp_path / precision.FILE).write_text(json.dumps(written | {"choice": other}))
-    assert precision.choose(tmp_path) == precision.kept(tmp_path) == other
+    assert precision.choose(tmp_path) == precision.stored(tmp_path) == other
 
 
 def test_a_damaged_choice_is_named(tmp_path: Path) -> None:
     (tmp_path / precision.FILE).write_text('{"choice": "int8"}')
     with pytest.raises(StoreError, match=r"precision\.json.*int8"):
-        precision.kept(tmp_path)
+        precision.stored(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "3", '{"choice": ["fp32"]}'])
 def test_a_choice_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / precision.FILE).write_text(text)
     with pytest.raises(StoreError, match=r"precision\.json"):
-        precision.kept(tmp_path)
+        precision.stored(tmp_path)

@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from smc_bench.dispatch.backend import Outcome
 from smc_bench.dispatch.local import pool as local
 from smc_bench.dispatch.local import stop
-from smc_bench.dispatch.local.pool import LocalPool, Options, Outcome
+from smc_bench.dispatch.local.pool import LocalPool, Options
 from smc_bench.dispatch.local.worker_process import WorkerProcess
-from smc_bench.engine.recipe import Execution
-from smc_bench.sources import Roots
-from smc_bench.store.store import CellFolder, Store
+from smc_bench.dispatch.worker.command import WorkerSpec
+from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
 from tests.unit.suite.test_identity import BASE
 
@@ -60,7 +60,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
     def command(*_: Any) -> list[str]:
         return [sys.executable, str(script), str(tmp_path / "results"), kind]
 
-    monkeypatch.setattr(local, "worker_command", command)
+    monkeypatch.setattr(WorkerSpec, "command", command)
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -68,11 +68,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
     def start(on_tick: Tick, *cells: Cell, deaf: bool = True, jobs: int = 2) -> Outcome:
         nonlocal kind
         kind = "deaf" if deaf else "obedient"
-        roots = Roots(None, tmp_path / "cache", offline=True)
-        pool = LocalPool(
-            Store(tmp_path / "results"), roots, Execution(), Options(jobs=jobs), on_tick
-        )
-        return pool.run({c.id: c for c in cells})
+        spec = WorkerSpec(tmp_path / "results", tmp_path / "cache")
+        pool, by_id = LocalPool(spec, Options(jobs=jobs)), {c.id: c for c in cells}
+        pool.submit(by_id)
+        return pool.wait(by_id, lambda _: on_tick(pool))
 
     return start
 

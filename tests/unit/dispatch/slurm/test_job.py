@@ -16,6 +16,7 @@ import pytest
 
 from smc_bench.dispatch.slurm import job as slurm_job
 from smc_bench.dispatch.slurm.job import RunCells
+from smc_bench.dispatch.worker.command import WorkerSpec
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import create_json, read_json
 from smc_bench.store.store import CellFolder, Store
@@ -57,7 +58,7 @@ def job(
     programs: dict[str, str] = {}
     cells = tmp_path / "results" / "cells"
 
-    def command(relative: str, *_: object) -> list[str]:
+    def command(_: WorkerSpec, relative: str) -> list[str]:
         return [sys.executable, "-c", programs[relative], str(cells / relative)]
 
     def make(patient: bool = False, **asked: str) -> RunCells:
@@ -65,9 +66,10 @@ def job(
             programs[f"t/{name}"] = program
             (cells / "t" / name).mkdir(parents=True, exist_ok=True)
         names = tuple(f"t/{name}" for name in asked)
-        return RunCells(names, str(tmp_path / "results"), "cache", None, "{}", patient=patient)
+        spec = WorkerSpec(tmp_path / "results", tmp_path / "cache")
+        return RunCells(names, spec, patient=patient)
 
-    monkeypatch.setattr(slurm_job, "worker_command", command)
+    monkeypatch.setattr(WorkerSpec, "command", command)
     monkeypatch.setattr(CellFolder, "damage", lambda _: "")  # their records are stand-ins too
     before = signal.getsignal(signal.SIGTERM)
     yield make

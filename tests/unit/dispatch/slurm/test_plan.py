@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from smc_bench.dispatch.backend import CellState
+from smc_bench.dispatch.choice import Choice, choose
 from smc_bench.dispatch.slurm.options import SlurmOptions, merged
-from smc_bench.dispatch.slurm.plan import Batch, Choice, batches, choose, cut
-from smc_bench.dispatch.slurm.states import CellState
+from smc_bench.dispatch.slurm.plan import Batch, batches, cut
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.slurm_section import SlurmSection

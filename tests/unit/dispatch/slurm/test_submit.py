@@ -8,10 +8,12 @@ import pytest
 from submitit.core.utils import DelayedSubmission
 
 from smc_bench.cli.common import Session
+from smc_bench.dispatch.backend import Submission
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm.options import merged
 from smc_bench.dispatch.slurm.states import observe
-from smc_bench.dispatch.slurm.submit import Report, Submitter
+from smc_bench.dispatch.slurm.submit import Submitter
+from smc_bench.dispatch.worker.command import WorkerSpec
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import read_json
@@ -20,16 +22,16 @@ from smc_bench.suite.expand import Plan
 from smc_bench.suite.slurm_section import SlurmSection
 from tests.helpers.fake_slurm import FakeSlurm
 
-Submit = Callable[..., Report]
+Submit = Callable[..., Submission]
 
 
 @pytest.fixture
 def submit(session: Session, plan: Plan, fake_slurm: FakeSlurm, execution: Execution) -> Submit:
-    def call(retry: bool = False, force: bool = False, **section: Any) -> Report:
+    def call(retry: bool = False, force: bool = False, **section: Any) -> Submission:
         options = merged(plan, SlurmSection(), SlurmSection(**section))
         steps = dict.fromkeys(plan.cells, 10)
-        submitter = Submitter(session.store, session.roots, execution, options, steps)
-        return submitter.submit(plan.cells, retry=retry, force=force)[0]
+        spec = WorkerSpec.of(session.store, session.roots, execution)
+        return Submitter(spec, options, steps).submit(plan.cells, retry=retry, force=force)
 
     return call
 
@@ -59,15 +61,15 @@ def test_first_run_submits_all_and_notes_the_jobs(
     assert {job.gpus for job in noted} == {1}
 
 
-@pytest.mark.parametrize(("gpus", "told"), [(0, ()), (1, ()), (2, ("--processes", "2"))])
+@pytest.mark.parametrize(("gpus", "told"), [(0, None), (1, None), (2, 2)])
 def test_a_worker_starts_a_process_for_each_gpu_of_its_one_task(
-    gpus: int, told: tuple[str, ...], submit: Submit, session: Session, fake_slurm: FakeSlurm
+    gpus: int, told: int | None, submit: Submit, session: Session, fake_slurm: FakeSlurm
 ) -> None:
     submit(gpus=gpus)
     assert fake_slurm.state.jobs["2"]["flags"].get("ntasks-per-node", "1") == "1"
     pickles = list((session.store.root / "slurm").rglob("*submitted.pkl"))
     assert len(pickles) == 3
-    assert {DelayedSubmission.load(path).function.extra for path in pickles} == {told}
+    assert {DelayedSubmission.load(path).function.spec.processes for path in pickles} == {told}
 
 
 def test_second_run_submits_nothing(submit: Submit, fake_slurm: FakeSlurm) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from smc_bench.cli.common import Session
 from smc_bench.cli.fetch import fetch_inputs
-from smc_bench.dispatch.worker.command import worker_command, worker_environment
+from smc_bench.dispatch.worker.command import WorkerSpec, worker_environment
 from smc_bench.engine.recipe import Execution
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
@@ -25,10 +25,10 @@ from smc_bench.suite.expand import Plan
 SCRIPT = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from smc_bench.dispatch.worker import serve as warm
+from smc_bench.dispatch.worker import serve as persistent
 from smc_bench.store.store import Store
 
-warm.MOST_CELLS = 4
+persistent.MOST_CELLS = 4
 
 def attempt(folder):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
@@ -40,7 +40,7 @@ def attempt(folder):
         signal.pause()
     return int(folder[-1])
 
-sys.exit(warm.serve(attempt, Store(Path(sys.argv[1]))))
+sys.exit(persistent.serve(attempt, Store(Path(sys.argv[1]))))
 """
 
 
@@ -125,9 +125,8 @@ def test_a_signal_ends_it_between_cells_and_reaches_the_cell_within_one(
 
 
 def worker(session: Session, threads: int) -> Speaker:
-    roots, execution = session.roots, Execution().model_dump_json()
-    where = (str(session.store.root), str(roots.cache), str(roots.data))
-    return Speaker(worker_command(None, *where, execution), worker_environment(threads))
+    spec = WorkerSpec.of(session.store, session.roots, Execution())
+    return Speaker(spec.command(), worker_environment(threads))
 
 
 def record(store: Store, cell: Cell) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def record(store: Store, cell: Cell) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_cells_in_a_warm_process_have_the_bits_of_a_fresh_one(
+def test_cells_of_a_persistent_worker_have_the_bits_of_a_fresh_one(
     session: Session, plan: Plan, tmp_path: Path
 ) -> None:
     cells = {entry.arm: entry.cell for entry in plan.entries}
@@ -152,13 +151,13 @@ def test_cells_in_a_warm_process_have_the_bits_of_a_fresh_one(
     )
     fetch_inputs(session)  # as run does: workers know a model's folder from the cache
     hashes = {}
-    # The warm process had another precision, another seed and more threads before.
+    # The persistent worker had another precision, another seed and more threads before.
     for name, order in {
-        "warm": [other, cells["dense"], cells["guided"], plain],
+        "persistent": [other, cells["dense"], cells["guided"], plain],
         "fresh": [plain],
     }.items():
         here = Session(session.suite, None, (), session.roots, Store(tmp_path / name))
-        process = worker(here, threads=2 if name == "warm" else 1)
+        process = worker(here, threads=2 if name == "persistent" else 1)
         for cell in order:
             here.store.folder(cell.folder).create(cell.model_dump(mode="json"))
             process.say(cell.folder, threads=1 if cell is plain else 2)
@@ -166,7 +165,7 @@ def test_cells_in_a_warm_process_have_the_bits_of_a_fresh_one(
         assert process.end() == 0
         hashes[name] = record(here.store, plain)["weights_sha256"]
         assert record(here.store, plain)["threads"] == 1
-    assert hashes["warm"] == hashes["fresh"]
+    assert hashes["persistent"] == hashes["fresh"]
 
 
 def test_memory_is_given_back() -> None:

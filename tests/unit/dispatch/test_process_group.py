@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from smc_bench.dispatch.worker import launcher as team
-from smc_bench.dispatch.worker.launcher import Team, launched, size
+from smc_bench.dispatch.worker import launcher
+from smc_bench.dispatch.worker.launcher import ProcessGroup, launched, size
 from smc_bench.store.files import write_json
 from smc_bench.store.store import CellFolder
 
@@ -49,18 +49,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellFolder:
 
 @pytest.fixture
 def run(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
-    """Run a team whose members are programs, by rank."""
+    """Run a process group whose ranks are programs."""
     popen = subprocess.Popen
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
 
     def start(*programs: str) -> int:
-        def member(command: list[str], env: dict[str, str]) -> Any:
+        def rank(command: list[str], env: dict[str, str]) -> Any:
             assert command[-2:] == ["--parent", str(os.getpid())]
             assert (env["WORLD_SIZE"], env["MASTER_ADDR"]) == (str(len(programs)), "127.0.0.1")
             return popen([sys.executable, "-c", programs[int(env["RANK"])]], env=env)
 
-        monkeypatch.setattr(team.subprocess, "Popen", member)
-        return Team(folder, len(programs), ["cell"]).run(None)
+        monkeypatch.setattr(launcher.subprocess, "Popen", rank)
+        return ProcessGroup(folder, len(programs), ["cell"]).run(None)
 
     yield start
     for number, handler in handlers.items():
@@ -78,7 +78,7 @@ def test_the_main_processs_exit_code_counts(run: Any, code: int) -> None:
 def test_what_hangs_after_a_loss_is_killed_with_a_failure(
     run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(launcher, "_LAST_WORDS_SECONDS", 0.0)
     dies = WAIT.format(str(folder.attempt_file(1))) + "os.kill(os.getpid(), 9)"
     assert run(CLAIM + HANG, dies) == 1
     failure = folder.failure()
@@ -90,7 +90,7 @@ def test_what_hangs_after_a_loss_is_killed_with_a_failure(
 def test_the_lost_processs_own_word_stays(
     run: Any, folder: CellFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "_LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(launcher, "_LAST_WORDS_SECONDS", 0.0)
     word = {"type": "out_of_memory", "message": "in process 1", "attempt": 1, "time": "now"}
     path = folder.path / "failure.json"
     says = f"""{WAIT.format(str(folder.attempt_file(1)))}
@@ -136,16 +136,17 @@ while True: signal.pause()
 
 
 def test_a_later_attempt_starts_as_many_as_the_first(
-    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(team, "visible_gpus", lambda: ())
+    monkeypatch.setattr(launcher, "visible_gpus", lambda: ())
+    caplog.set_level("INFO")
     assert (size(folder, None), size(folder, 2)) == (1, 2)
     write_json(folder.path / "execution.json", {"execution": {}, "processes": 3})
     assert (size(folder, None), size(folder, 2)) == (3, 3)
-    assert "began with 3 processes and keeps them" in capsys.readouterr().err
-    monkeypatch.setattr(team, "visible_gpus", lambda: ("0", "1"))
+    assert "began with 3 processes and keeps them" in caplog.text
+    monkeypatch.setattr(launcher, "visible_gpus", lambda: ("0", "1"))
     assert size(folder, None) == 2
-    assert "3 processes need as many GPUs: 2 visible" in capsys.readouterr().err
+    assert "3 processes need as many GPUs: 2 visible" in caplog.text
 
 
 def test_what_other_launchers_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,12 +163,13 @@ def test_what_other_launchers_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_accelerate_without_mpi_is_told(
-    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: CellFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setattr(team, "visible_gpus", lambda: ())
+    monkeypatch.setattr(launcher, "visible_gpus", lambda: ())
     assert size(folder, None) == 1
-    assert "--processes N" in capsys.readouterr().err
+    assert "--processes N" in caplog.text
+    caplog.clear()
     assert size(folder, 2) == 2
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""

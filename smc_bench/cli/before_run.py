@@ -1,0 +1,78 @@
+"""What ``run`` refuses, or warns of, before a worker starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import click
+
+from smc_bench.cli.common import say
+from smc_bench.dispatch.worker.tracking import not_installed
+from smc_bench.engine.recipe import Execution, TrackerName
+from smc_bench.errors import SuiteError
+from smc_bench.store.provenance import processor_flags
+from smc_bench.suite.cell import Cell
+from smc_bench.suite.estimate import REASON, total_gpu_hours
+from smc_bench.suite.expand import Plan
+from smc_bench.suite.length import timeline_of
+from smc_bench.suite.load import LoadedSuite
+
+
+def with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:
+    """The suite's execution with the trackers asked for; those that are missing are told."""
+    chosen = track or execution.trackers
+    for name in not_installed(chosen):
+        say(f"tracker {name} is not installed here: pip install 'smc-bench[{name}]'")
+    return execution.model_copy(update={"trackers": tuple(chosen)})
+
+
+def warn_of_slow_bf16(cells: Mapping[str, Cell]) -> None:
+    """Say that bf16 costs time here: seen 5 to 10 times slower than fp32 on an AVX2 processor."""
+    flags = processor_flags()
+    emulated = bool(flags) and not flags & {"avx512_bf16", "amx_bf16"}
+    if emulated and any(cell.recipe.train.precision == "bf16" for cell in cells.values()):
+        say(
+            "this processor has no bf16 arithmetic (avx512_bf16, amx_bf16): it is emulated, and "
+            "--set train.precision=fp32 is much faster (those are other cells, though)"
+        )
+
+
+def refuse_untuned(loaded: LoadedSuite) -> None:
+    """Refuse arms whose learning rate is still to be chosen."""
+    if loaded.untuned:
+        raise SuiteError(
+            f"{loaded.path}: profile {loaded.profile}: no learning rate was chosen yet for "
+            f"{', '.join(loaded.untuned[:3])}{' and others' * (len(loaded.untuned) > 3)}: "
+            f"smc-bench tune {loaded.path} --profile {loaded.profile}"
+        )
+
+
+def refuse_unmeasured_precision(cells: Mapping[str, Cell]) -> None:
+    """Refuse an automatic precision where cells train on other machines than this one."""
+    if any(cell.recipe.train.precision == "auto" for cell in cells.values()):
+        raise SuiteError(
+            "train.precision: auto is measured on the machine that trains, which this one is not: "
+            "--set train.precision=bf16 (or fp32)"
+        )
+
+
+def refuse_paper_without_gpu(plan: Plan, cells: Mapping[str, Cell]) -> None:
+    """Say what the paper's profile costs on a machine without a GPU; leave unless it was named."""
+    if plan.loaded.profile != "paper":
+        return
+    steps = sum(timeline_of(cell).total_steps for cell in cells.values())
+    hours = total_gpu_hours(cells.values())
+    cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
+    others = [name for name in plan.loaded.suite.profiles if name != "paper"]
+    hint = (
+        f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
+    )
+    named = click.get_current_context().params.get("profile") == "paper"
+    insist = "; name it with --profile paper to run it here all the same"
+    say(
+        f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
+        f"{plan.loaded.suite.model_name}{cost}{hint}{'' if named else insist}"
+    )
+    if not named:
+        sys.exit(2)

@@ -1,1 +1,0 @@
-"""How long runs take: predicted from finished cells, renewed while they run."""
