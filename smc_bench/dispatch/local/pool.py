@@ -67,6 +67,8 @@ class LocalPool:
         reused: Steps that cells can take from another one that shares their prefix, by id.
     """
 
+    outlives = False
+
     def __init__(
         self,
         spec: WorkerSpec,
