@@ -156,7 +156,7 @@ class Display:
     def _counts(self, status: Status) -> str:
         words = [state.word for state in status.values()]
         text = f"{words.count('done')}/{len(self.cells)} cells"
-        for word in ("failed", "damaged", "blocked", "lost", "pending"):
+        for word in ("failed", "damaged", "blocked", "lost", "interrupted", "pending"):
             text += f", {words.count(word)} {word}" if word in words else ""
         return text
 
@@ -177,8 +177,9 @@ class Display:
         overall.add_row(bar, _plain(f"{self._counts(status)} · {_left(left)}"))
         header = [Text(_plain(line), style="bold" if not at else "dim", no_wrap=True,
                        overflow="ellipsis") for at, line in enumerate(self.header)]  # fmt: skip
+        cells = [self._table(seen, width, room)] if seen else []
         with console.capture() as capture:
-            console.print(Group(*header, self._table(seen, width, room), overall))
+            console.print(Group(*header, *cells, overall))
         lines = capture.get().rstrip("\n").split("\n")[: max(1, rows - 1)]
         text = "".join(f"{line}\x1b[K\n" for line in lines)
         emit(f"{self._up()}{text}\x1b[J", err=True)

@@ -161,7 +161,11 @@ def follow(backend: Backend, cells: Mapping[str, Cell], display: Display) -> Out
         return backend.wait(cells, display)
     except KeyboardInterrupt:  # this machine's pool answers signals itself
         display.close()
-        say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
+        if backend.outlives:
+            say("no longer following: the jobs go on; smc-bench status shows how, cancel ends them")
+        else:
+            backend.cancel(cells)
+            say("interrupted; the same command goes on from here")
         sys.exit(130)
     finally:
         display.close()

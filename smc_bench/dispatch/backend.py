@@ -138,7 +138,13 @@ class Careful:
 
 
 class Backend(Protocol):
-    """Somewhere that cells run. Cells come by id, teachers before their students."""
+    """Somewhere that cells run. Cells come by id, teachers before their students.
+
+    Attributes:
+        outlives: Whether cells go on when the command that submitted them ends.
+    """
+
+    outlives: bool
 
     def submit(
         self, cells: Mapping[str, Cell], *, retry: bool = False, force: bool = False

@@ -15,8 +15,11 @@ AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def share_niceness(path: Path = AUTOGROUP) -> None:
-    """Give this process's session the process's own niceness, where the system has such groups."""
-    value = os.nice(0)
-    if value > 0 and path.exists():
+    """Give this process's session the process's own niceness, where the system has such groups.
+
+    Only a session that is the process's own: one that it shares is a terminal's, or a job's.
+    """
+    value, own = os.nice(0), os.getsid(0) == os.getpid()
+    if value > 0 and own and path.exists():
         with suppress(OSError):  # a container may forbid it: then nothing is worse than before
             path.write_text(str(value), encoding="ascii")

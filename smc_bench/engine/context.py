@@ -68,49 +68,6 @@ class SplitScores:
     gold: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class CellOutcome:
-    """What a finished cell leaves.
-
-    Attributes:
-        metrics: Percent, by name with the split's suffix.
-        trivial: The same metrics of the best answer that ignores the input.
-        sparsity: Measured on the saved weights.
-        events: Step, target and measured sparsity over the scope of each pruning event.
-        total_steps: Optimizer steps of the whole training.
-        prefix_steps: The first so many of them were kept by an attempt at a cell that begins alike.
-        train_features: Sequences (windows) of one epoch.
-        rows: Rows used of each split, after limits.
-        outputs: Whether logits depend on the input, by split; of the training split on some rows.
-        weights_left: Weights that are not zero in the saved file, and all, of each prunable tensor.
-        weights_sha256: Hash of the saved weights file.
-        files_sha256: Hashes of the other saved files (config, tokenizer), by name.
-        train_seconds: Training time of the attempt that finished, without spared steps and waiting.
-        device: Where it ran.
-        threads: Intra-op threads of torch.
-        padding: ``none`` where batches were packed, ``dynamic`` where they were padded.
-        splits: Per-row results of each evaluation split.
-    """
-
-    metrics: dict[str, float]
-    trivial: dict[str, float]
-    sparsity: MeasuredSparsity
-    events: list[dict[str, float]]
-    total_steps: int
-    train_features: int
-    rows: dict[str, int]
-    weights_sha256: str
-    train_seconds: float
-    device: str
-    threads: int
-    padding: str
-    prefix_steps: int = 0
-    outputs: dict[str, Constancy] = field(default_factory=dict)
-    weights_left: dict[str, tuple[int, int]] = field(default_factory=dict)
-    files_sha256: dict[str, str] = field(default_factory=dict)
-    splits: dict[str, SplitScores] = field(default_factory=dict)
-
-
 class RunContext(Protocol):
     """The engine's only way to the outside: inputs, checkpoints, artefacts, progress."""
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from smc_bench.engine.context import CellOutcome, Constancy, RunContext, SplitScores
+from smc_bench.engine.context import Constancy, RunContext, SplitScores
 from smc_bench.engine.inputs import CellLike, Materials
 from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
+from smc_bench.engine.outcome import CellOutcome
 from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
 from smc_bench.engine.pruning.audit import audit, left_by_tensor, read_weights
 from smc_bench.engine.pruning.layers import FILE as LAYERS
@@ -174,7 +175,7 @@ class _CellRun:
             )
         trainer.layers.write(self.context.artifact(LAYERS))
         hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-        return CellOutcome(
+        return CellOutcome.checked(
             metrics=metrics,
             trivial=trivial,
             sparsity=measured,

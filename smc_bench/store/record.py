@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from smc_bench.engine.recipe import COMPONENTS
+from smc_bench.engine.outcome import Measured, Stored
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning; keys that are added are optional, and change nothing."""
@@ -28,94 +27,7 @@ FailureType = Literal[
 TRANSIENT: frozenset[str] = frozenset({"killed", "missing_data", "disk_full"})
 
 
-Whole = Annotated[int, Field(ge=0, strict=True)]
-"""A count."""
-
-Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False, strict=True)]
-Points = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-
-# Lowest values of the metrics that tasks here have, with a split's suffix (``accuracy_mm``); the
-# highest is 100. What a metric of somebody's own may be, its author knows.
-_LOWEST = (
-    (re.compile(r"(accuracy|f1|exact_match)(_.*)?"), 0.0),
-    (re.compile(r"(matthews_correlation|pearson|spearman)(_.*)?"), -100.0),
-)
-_ROUNDING = 1e-9
-
-
-def _in_percent(metrics: dict[str, float]) -> dict[str, float]:
-    for name, value in metrics.items():
-        for pattern, lowest in _LOWEST:
-            if pattern.fullmatch(name) and not lowest - _ROUNDING <= value <= 100.0 + _ROUNDING:
-                raise ValueError(f"{name} is {value:g}, outside {lowest:g}..100")
-    return metrics
-
-
-Metrics = Annotated[dict[str, Points], AfterValidator(_in_percent)]
-
-
-class _Stored(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class ZeroCount(_Stored):
-    """Zeros among weights."""
-
-    zeros: Whole
-    total: Whole
-
-    @model_validator(mode="after")
-    def _no_more_than_all(self) -> Self:
-        if self.zeros > self.total:
-            raise ValueError(f"{self.zeros} zeros among {self.total} weights")
-        return self
-
-    @property
-    def share(self) -> float:
-        """Zeros over total, 0..1."""
-        return self.zeros / self.total if self.total else 0.0
-
-
-class Sparsity(_Stored):
-    """Sparsity of the saved weights; see ``smc_bench.engine.context.MeasuredSparsity``."""
-
-    scope: ZeroCount
-    encoder: ZeroCount
-    model: ZeroCount
-    components: dict[str, ZeroCount]
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        missing = [name for name in COMPONENTS if name not in self.components]
-        if missing:
-            raise ValueError(f"nothing is said of the {', '.join(missing)}")
-        if self.components["encoder"] != self.encoder:
-            raise ValueError("the encoder has one count by component and another of its own")
-        if self.scope.zeros > sum(self.components[name].zeros for name in COMPONENTS):
-            raise ValueError("there are more zeros in the scope than in all components")
-        return self
-
-
-class OutputCheck(_Stored):
-    """Whether a model's output depends on its input, measured on the logits of some rows.
-
-    Attributes:
-        rows: Sequences that were looked at (windows, for spans).
-        all_equal: Whether the output is constant. Classification and regression: every row has the
-            same logits. Multiple choice: in no row does one choice differ from another. Spans: at
-            each position all windows that reach it have the same logits. Equal is what differs by
-            no more than float32 rounding, see ``engine/loss/constancy.py``. Of a single row
-            it says nothing: that is always equal to itself (but for multiple choice).
-        one_class: Whether arg max gives one and the same class for all rows; None where there are
-            no classes (regression, spans).
-    """
-
-    rows: Whole
-    all_equal: bool
-    one_class: bool | None = None
-
-
-class Record(_Stored):
+class Record(Measured):
     """A finished cell: its settings, what was measured, and where it came from.
 
     Reading one checks ranges; :func:`smc_bench.store.reading.parse_record` also that it is of a
@@ -126,27 +38,6 @@ class Record(_Stored):
     cell_id: str
     cell: dict[str, Any]
     reportable: bool
-    metrics: Annotated[Metrics, Field(min_length=1)]
-    trivial: Metrics
-    sparsity: Sparsity
-    events: list[dict[str, float]]
-    total_steps: Whole
-    train_features: Whole
-    rows: dict[str, Whole]
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    train_seconds: Seconds
-    device: str
-    threads: Annotated[int, Field(ge=1, strict=True)]
-    # Of records before there was a choice: all were padded.
-    padding: str = "dynamic"
-    # The first so many steps were kept by an attempt at a cell that begins alike.
-    prefix_steps: Whole = 0
-    # By split: those that were evaluated, and a part of the training split at training's end.
-    outputs: dict[str, OutputCheck] = Field(default_factory=dict)
-    # Of each prunable tensor of the saved file: weights that are not zero, and all.
-    weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
-    # SHA-256 of the other files in ``weights``; records of before have none.
-    files_sha256: dict[str, str] = Field(default_factory=dict)
     attempt: Annotated[int, Field(ge=1, strict=True)]
     started: str
     finished: str
@@ -157,35 +48,17 @@ class Record(_Stored):
     execution: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _in_range(self) -> Self:
-        if self.prefix_steps > self.total_steps:
-            raise ValueError(f"{self.prefix_steps} of {self.total_steps} steps were spared")
-        for name, (left, total) in self.weights_left.items():
-            if not 0 <= left <= total:
-                raise ValueError(f"{name}: {left} of {total} weights are left")
-        by_tensor = sum(total - left for left, total in self.weights_left.values())
-        by_component = sum(count.zeros for count in self.sparsity.components.values())
-        if self.weights_left and by_tensor != by_component:
-            raise ValueError(
-                f"{by_tensor} zeros by tensor (weights_left), but {by_component} by component"
-            )
+    def _names_are_texts(self) -> Self:
         for key in ("packages", "pins"):
             named = self.provenance.get(key) or {}
             if not isinstance(named, dict) or not all(
                 value is None or isinstance(value, str) for value in named.values()
             ):
                 raise ValueError(f"provenance.{key} must map names to texts")
-        for event in self.events:
-            step = event.get("step", -1.0)
-            if not 0.0 <= step <= self.total_steps:
-                raise ValueError(f"a pruning event at step {step:g} of {self.total_steps}")
-            for key, share in event.items():
-                if key != "step" and not 0.0 <= share <= 1.0:
-                    raise ValueError(f"{key} of the event at step {step:g} is {share}, not 0..1")
         return self
 
 
-class Failure(_Stored):
+class Failure(Stored):
     """Why an attempt did not finish."""
 
     type: FailureType

@@ -8,10 +8,8 @@ in :meth:`LocalPool.wait`.
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from smc_bench.dispatch.backend import Careful, CellState, Look, Outcome, Status, Submission
@@ -26,19 +24,18 @@ from smc_bench.dispatch.choice import (
 from smc_bench.dispatch.failures import failure_of_end, settle_end
 from smc_bench.dispatch.local.capacity import budget, fits, share, usable_cores
 from smc_bench.dispatch.local.retry import spare_memory
+from smc_bench.dispatch.local.sharing import end_sharing
 from smc_bench.dispatch.local.slots import Slots
 from smc_bench.dispatch.local.stop import Stop, write_at_once
 from smc_bench.dispatch.local.worker_process import WorkerProcess, wait_for_any
 from smc_bench.dispatch.worker.command import WorkerSpec
 from smc_bench.dispatch.worker.execution import read_fixed
 from smc_bench.errors import StoreError
-from smc_bench.store.clean import beginnings, remove
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.sharing import spared_steps
 
 _POLL_SECONDS = 0.5
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,8 @@ class LocalPool:
         outcome: How cells have ended so far.
         reused: Steps that cells can take from another one that shares their prefix, by id.
     """
+
+    outlives = False
 
     def __init__(
         self,
@@ -160,7 +159,7 @@ class LocalPool:
                 signal.signal(number, handler)
         self.outcome.signal = self._stop.signal
         show(self.status(cells))
-        self._end_sharing(cells)
+        end_sharing(self.store, self.reused, cells)
         return self.outcome
 
     @property
@@ -281,19 +280,3 @@ class LocalPool:
         for worker in self.workers:
             worker.stop(self._stop.left())
         self._slots.dismiss()
-
-    def _end_sharing(self, cells: Mapping[str, Cell]) -> None:
-        """Say how many steps were reused, and remove shared prefixes that nothing waits for."""
-        with suppress(OSError, StoreError):  # neither word nor room is worth the run
-            folders = [self._folder(cells[key]) for key in self.reused if key in cells]
-            finished = [record for folder in folders if (record := folder.record()) is not None]
-            total = sum(record.total_steps for record in finished)
-            if total:  # after an early stop there is nothing to say
-                steps = sum(record.prefix_steps for record in finished)
-                _log.info(
-                    "shared prefix: %d of %d steps of the cells that share one were reused",
-                    steps,
-                    total,
-                )
-            if finished and len(finished) == len(self.reused):
-                remove(beginnings(self.store))

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 class SlurmBackend:
     """Submits cells, and follows them if asked to."""
 
+    outlives = True
+
     def __init__(self, spec: WorkerSpec, options: SlurmOptions, steps: Mapping[str, int]) -> None:
         """Nothing is asked or submitted yet; see :class:`Submitter` for the arguments."""
         self.store = spec.store

@@ -13,8 +13,6 @@ import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.niceness import share_niceness
 from smc_bench.dispatch.worker.command import (
@@ -30,7 +28,7 @@ from smc_bench.dispatch.worker.execution import fix_execution
 from smc_bench.dispatch.worker.launcher import ProcessGroup, launched, size
 from smc_bench.dispatch.worker.rank import assist
 from smc_bench.dispatch.worker.serve import serve
-from smc_bench.engine.context import CellOutcome
+from smc_bench.engine.outcome import CellOutcome
 from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
@@ -182,25 +180,18 @@ def _record(
     cell: Cell, outcome: CellOutcome, attempt: int, started: str, execution: dict[str, Any]
 ) -> Record:
     pins = {**cell.data_pins, "model": cell.model_pin}
-    content = {key: value for key, value in asdict(outcome).items() if key != "splits"}
-    given = {
-        **content,
-        "schema_version": SCHEMA_VERSION,
-        "cell_id": cell.id,
-        "cell": cell.model_dump(mode="json"),
-        "reportable": cell.limit is None,
-        "attempt": attempt,
-        "started": started,
-        "finished": now(),
-        "execution": execution,
-        "provenance": provenance(pins),
-    }
-    try:
-        return Record.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SmcBenchError(f"the outcome can't be recorded: {where}: {first['msg']}") from None
+    return Record(
+        **outcome.model_dump(),
+        schema_version=SCHEMA_VERSION,
+        cell_id=cell.id,
+        cell=cell.model_dump(mode="json"),
+        reportable=cell.limit is None,
+        attempt=attempt,
+        started=started,
+        finished=now(),
+        execution=execution,
+        provenance=provenance(pins),
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -33,7 +34,20 @@ def test_nothing_is_written_where_nobody_asked_to_be_nice(
     share_niceness(path)
     assert path.read_text() == "as it was"
     monkeypatch.setattr("os.nice", lambda _: 5)
+    monkeypatch.setattr("os.getsid", lambda _: os.getpid())
     share_niceness(path)
     assert path.read_text() == "5"
     share_niceness(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_session_of_others_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is started without a session of its own must not slow its user's shell."""
+    path = tmp_path / "autogroup"
+    path.write_text("as it was")
+    monkeypatch.setattr("os.nice", lambda _: 5)
+    monkeypatch.setattr("os.getsid", lambda _: os.getpid() + 1)
+    share_niceness(path)
+    assert path.read_text() == "as it was"
