@@ -215,8 +215,17 @@ def markdown(found: SideBySide) -> str:
         if cells:
             lines.append(f"- {escaped(name)} alone has {len(cells)}: {', '.join(cells)}")
     lines += [f"- left out: {markdown_line(problem)}" for problem in found.problems]
-    notes = "Differences are second minus first, in points; p is two-sided, corrected by Holm."
-    return "\n".join([*lines, *([f"- {notes}"] if found.arms else [])]) + "\n"
+    lines += [f"- {note}" for note in _notes(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _notes(found: SideBySide) -> list[str]:
+    notes = []
+    if found.arms:
+        notes.append("Differences are second minus first, in points; p is two-sided, by Holm.")
+    if any(not row.effect.over_seeds for row in found.arms):
+        notes.append("One seed: p is about these models, not their arms; nothing is decided by it.")
+    return notes
 
 
 _COLUMNS = ("difference", "95 % interval", "p", "McNemar p", "covers")

@@ -123,6 +123,8 @@ def checked(item: Incoming) -> Checked:
     except SmcBenchError as error:
         raise StoreError(f"{file}: names no folder for its cell: {error}") from None
     _check_predictions(record, content.get("predictions"), item)
+    if "layers" in content and not _are_layers(content["layers"]):
+        raise StoreError(f"{item.shown}: its weights by tensor (layers) are not such counts")
     return Checked(cell, record, content, curve, weights if weights.is_dir() else None)
 
 
@@ -164,6 +166,19 @@ def _check_predictions(record: Record, predictions: Any, item: Incoming) -> None
         raise StoreError(
             f"{item.shown}: its results by example (predictions) were changed after it finished"
         )
+
+
+def _are_layers(layers: Any) -> bool:
+    """Whether of each tensor no more than all weights are left at each event."""
+    try:
+        totals = layers["tensors"]
+        return all(
+            type(left) is int and 0 <= left <= totals[name]
+            for event in layers["events"]
+            for name, left in event["left"].items()
+        )
+    except (LookupError, TypeError, AttributeError):
+        return False
 
 
 def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:

@@ -12,12 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from smc_bench.errors import SmcBenchError, StoreError
-from smc_bench.store.files import create_json, sync_folder, write_json
+from smc_bench.store.files import create_json, sync_folder
 from smc_bench.store.incoming import Checked, Incoming, cells_of, checked, lack_of_weights
 from smc_bench.store.packed import ENDING, pack
 from smc_bench.store.record import Record
@@ -63,6 +63,7 @@ def merge(
     weights: bool = False,
     dense: bool = True,
     verify: Verify | None = None,
+    durable: bool = True,
 ) -> Iterator[Outcome]:
     """Bring in the finished cells of a source, one at a time.
 
@@ -72,6 +73,7 @@ def merge(
         weights: Bring weights too.
         dense: Bring dense cells too, which as teachers are nothing without weights.
         verify: A further look at each cell.
+        durable: Flush each cell to the disk before it appears.
 
     Yields:
         What came of each, as soon as it is on the disk.
@@ -80,6 +82,7 @@ def merge(
         StoreError: The source is none of these, or is a tar that is not safe to unpack.
         OSError: The results can't be written, or the disk is full.
     """
+    options = _Options(weights, verify, durable)
     known = {path.name[-12:]: CellFolder(path) for path in store.cells.glob("*/[!.]*")}
     with _scratch(store.root) as scratch:
         unpacked = scratch / "tar"
@@ -92,7 +95,7 @@ def merge(
                     continue
                 # The same cell may lie here under another name of its model.
                 folder = known.get(found.cell.id) or store.folder(found.cell.folder)
-                what, why = _bring(folder, found, Store(scratch), weights, verify)
+                what, why = _bring(folder, found, scratch, options)
             except SmcBenchError as error:
                 # What was unpacked, or is being written, is nowhere to be looked at afterwards.
                 what, why = "left out", str(error).replace(f"{scratch}/", "")
@@ -126,30 +129,38 @@ def _kept(path: Path) -> Record:
     return checked(Incoming(path, str(path))).record
 
 
+@dataclass(frozen=True)
+class _Options:
+    weights: bool
+    verify: Verify | None
+    durable: bool
+
+
 def _bring(
-    folder: CellFolder, found: Checked, scratch: Store, weights: bool, verify: Verify | None
+    folder: CellFolder, found: Checked, scratch: Path, options: _Options
 ) -> tuple[What, str]:
-    lack = lack_of_weights(found) if weights else ""
-    what, why = _put(folder, found, scratch, weights and not lack, verify)
+    lack = lack_of_weights(found) if options.weights else ""
+    options = replace(options, weights=options.weights and not lack)
+    what, why = _put(folder, found, Store(scratch), options)
     if lack and what in ("added", "there"):
         return (what, why) if (folder.path / "weights").exists() else ("without weights", lack)
     return what, why
 
 
-def _put(
-    folder: CellFolder, found: Checked, scratch: Store, weights: bool, verify: Verify | None
-) -> tuple[What, str]:
+def _put(folder: CellFolder, found: Checked, scratch: Store, options: _Options) -> tuple[What, str]:
     whole = scratch.folder(found.cell.folder).path
     there = folder.record()
     if there is not None:
         what, why = _compared(there, found.record)
-        if weights and what == "there" and not (folder.path / "weights").exists():
+        if options.weights and what == "there" and not (folder.path / "weights").exists():
             return _put_weights(folder, there, found, scratch.root / "weights")
         return what, why
     try:
-        _write(found, whole, weights=weights)
-        if verify is not None:
-            verify(scratch, found.cell)
+        _write(found, whole, weights=options.weights)
+        if options.verify is not None:
+            options.verify(scratch, found.cell)
+        if options.durable:
+            sync_folder(whole)
         return _into_place(folder, whole, found.record)
     finally:
         shutil.rmtree(whole, ignore_errors=True)
@@ -169,9 +180,9 @@ def _shown(record: Record) -> str:
 
 
 def _write(found: Checked, folder: Path, *, weights: bool) -> None:
-    """A finished cell's folder; the record last, as always."""
+    """A finished cell's folder; it counts for nothing before it has its name."""
     folder.mkdir(parents=True)
-    write_json(folder / "cell.json", found.content["record"]["cell"])
+    _json(folder / "cell.json", found.content["record"]["cell"])
     for name in ("predictions", "layers"):
         if name in found.content:
             text = json.dumps(found.content[name]).encode()
@@ -181,8 +192,12 @@ def _write(found: Checked, folder: Path, *, weights: bool) -> None:
         (folder / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if weights:
         _copy_weights(found, folder / "weights")
-    write_json(folder / "record.json", found.content["record"])
-    sync_folder(folder)
+    _json(folder / "record.json", found.content["record"])
+
+
+def _json(path: Path, content: Any) -> None:
+    """As :func:`smc_bench.store.files.write_json` writes it; flushed with its folder."""
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _copy_weights(found: Checked, target: Path) -> None:

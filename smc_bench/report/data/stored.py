@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[Store]:
         return
     with TemporaryDirectory(prefix="smc-bench-") as scratch:
         store = Store(Path(scratch) / "results")
-        for outcome in merge(store, path):
+        for outcome in merge(store, path, durable=False):
             if not outcome.whole:
                 raise StoreError(f"{outcome.source}: {outcome.why}")
         yield store

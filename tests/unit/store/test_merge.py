@@ -151,6 +151,16 @@ def test_results_by_example_must_be_those_of_the_record(tmp_path: Path, how: str
     assert "predictions" in outcome.why
 
 
+@pytest.mark.parametrize("left", [5, -1, "2", None])
+def test_weights_left_must_be_counts_of_those_there_are(tmp_path: Path, left: object) -> None:
+    layers = {"tensors": {"w": 4}, "events": [{"step": 1, "target": 0.5, "left": {"w": left}}]}
+    path = finish(tmp_path / "there", ONE).path / "layers.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(layers).encode()))
+    (outcome,) = bring(tmp_path / "there", tmp_path / "here")
+    assert outcome.what == "left out"
+    assert "layers" in outcome.why
+
+
 def test_a_record_that_names_a_folder_outside_is_refused(tmp_path: Path) -> None:
     evil = cell_of(task={**cell_of().task.model_dump(), "name": "../../out"})
     folder = tmp_path / "there" / "cells" / "sst2" / f"x-{evil.id}"
