@@ -77,7 +77,9 @@ def targets(
         sparsity: What the schedule says, 0..1.
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    totals = {c: sum(sizes[n] for n in sizes if components[n] == c) for c in recipe.scope}
+    totals: dict[str, int] = dict.fromkeys(recipe.scope, 0)
+    for name, size in sizes.items():
+        totals[components[name]] += size
     what, zeros = target_zeros(recipe, totals, sparsity)
     if what == "encoder":
         encoder = tuple(name for name in sizes if components[name] == "encoder")
