@@ -19,11 +19,18 @@ from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.outcome import CellOutcome
 from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
-from smc_bench.engine.pruning.audit import audit, left_by_tensor, read_weights
+from smc_bench.engine.pruning.audit import (
+    Claims,
+    audit,
+    left_by_tensor,
+    read_weights,
+    zeros_by_tensor,
+)
 from smc_bench.engine.pruning.layers import FILE as LAYERS
 from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
+from smc_bench.models.components import component_map
 from smc_bench.models.conv1d import as_stored, save_model
 
 WEIGHTS = "weights"
@@ -68,6 +75,7 @@ class _Trained:
     timeline: Timeline
     rows: int
     seconds: float
+    born: dict[str, int]
 
 
 class _CellRun:
@@ -91,8 +99,10 @@ class _CellRun:
             rows, features = materials.training()
             teacher = materials.teacher_outputs(features)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
+        model = materials.model()
+        born = zeros_by_tensor(dict(model.named_parameters()), component_map(model))
         trainer = Trainer(
-            materials.feed(materials.model()),
+            materials.feed(model),
             features,
             self.recipe,
             timeline,
@@ -108,7 +118,7 @@ class _CellRun:
         trainer.run()
         seconds = time.monotonic() - started - waited
         self.processes.leave()
-        return _Trained(trainer, timeline, len(rows), seconds)
+        return _Trained(trainer, timeline, len(rows), seconds, born)
 
     def _share_prefix(self, trainer: Trainer, timeline: Timeline) -> float:
         """Come to the first pruning event by what another cell has trained, or train it for all.
@@ -148,11 +158,15 @@ class _CellRun:
         trainer, timeline = trained.trainer, trained.timeline
         folder = self._save(trainer.raw)
         weights = as_stored(trainer.raw, read_weights(folder / _WEIGHTS_FILE))
-        reached = trainer.events[-1]["target"] if trainer.events else 0.0
-        promised = reached if self.cell.limit else timeline.final_sparsity
         pruner = trainer.pruner
-        natural = pruner.natural_zeros()
-        measured = audit(weights, pruner.masks, pruner.parts, self.recipe, promised, natural)
+        measured = audit(
+            weights,
+            pruner.parts,
+            self.recipe,
+            timeline.sparsity_at(trainer.total),
+            trained.born,
+            Claims(pruner.masks, pruner.method.natural_zeros(trainer.optimizer)),
+        )
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}
         trivial: dict[str, float] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.pruning.methods.registry import METHODS, asked_for, is_free
+from smc_bench.engine.pruning.methods.registry import METHODS, asked_for, is_free, method_of
 from smc_bench.engine.pruning.scorers.registry import SCORERS, HasOptions, checked_options
 from smc_bench.engine.pruning.structures import UNSTRUCTURED
 from smc_bench.engine.recipe import Recipe
@@ -207,6 +207,9 @@ class Resolver:
             key = METHODS[recipe.method].asked_by
             message = f"{recipe.method} is asked for by {key}: leave method out"
             raise merged.error(("method",), message, context)
+        if method_of(recipe).exchanges and recipe.structure != UNSTRUCTURED:
+            message = f"{recipe.method} exchanges single weights: {recipe.structure} would not hold"
+            raise merged.error(("structure",), message, context)
         if is_free(recipe) and recipe.structure != UNSTRUCTURED:
             name = recipe.method or recipe.scorer
             message = f"{name} keeps each weight that is over its threshold, not {recipe.structure}"

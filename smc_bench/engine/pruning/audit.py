@@ -1,8 +1,12 @@
-"""Measured sparsity of the saved weights, held against what the schedule promised."""
+"""The saved weights held against the recipe: what should be zero is worked out anew, and counted.
+
+Nothing here takes the pruner's word: what it says is checked against the file like everything else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,8 +16,7 @@ from torch import Tensor
 from smc_bench.engine.context import Count, MeasuredSparsity
 from smc_bench.engine.pruning.masks import Masks
 from smc_bench.engine.pruning.methods.registry import is_free
-from smc_bench.engine.pruning.structures import group_size
-from smc_bench.engine.pruning.targets import target_zeros
+from smc_bench.engine.pruning.targets import Target, targets
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import AuditError, ModelError
 from smc_bench.models.components import ComponentMap
@@ -61,78 +64,156 @@ def left_by_tensor(
     }
 
 
+def zeros_by_tensor(weights: Mapping[str, Tensor], components: ComponentMap) -> dict[str, int]:
+    """Weights of each prunable tensor that are zero."""
+    return {name: int((weights[name] == 0).sum()) for name in components.prunable}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What training says of its result: looked at, never taken for the measure.
+
+    Attributes:
+        masks: Masks in force at the end (True: stays).
+        natural: Weights that stay and are zero for a reason that the method knows (RigL: grown, and
+            moved by no gradient since); None: as many as before training.
+    """
+
+    masks: Masks
+    natural: int | None = None
+
+
 def audit(
     weights: Mapping[str, Tensor],
-    masks: Masks,
-    parts: ComponentMap,
+    components: ComponentMap,
     recipe: Recipe,
     sparsity: float,
-    natural: int = 0,
+    born: Mapping[str, int],
+    claims: Claims,
 ) -> MeasuredSparsity:
-    """Measure the saved weights and fail where they are not as sparse as promised.
+    """Measure the saved weights and fail where they are not as sparse as the recipe promises.
 
-    Masks are held to the promised count and pruned weights to zero. Zeros outside the masks are a
-    fault too, but for those that nobody has pruned (``natural``).
+    What must be zero follows from recipe, sparsity and shapes (:mod:`targets`), and is counted in
+    the saved file. Then the file is held against the masks that training had in force: they must
+    have the same counts, what they prune must be zero, and few other weights may be.
 
     Args:
         weights: Tensors read back from the saved file.
-        masks: The final masks.
-        parts: Component map of the model.
+        components: Component map of the model.
         recipe: The cell's recipe.
-        sparsity: The schedule's final value.
-        natural: Weights outside the masks that are known to be zero: they were so before training,
-            or RigL has grown them and no gradient has moved them since.
+        sparsity: What its schedule says at the end of training.
+        born: Zeros of each prunable tensor before training, such as padding rows.
+        claims: What training says.
 
     Raises:
-        AuditError: If a weight is not finite, a pruned weight is not zero, the masks miss the
-            target count, or many more weights outside the masks are zero.
+        AuditError: A weight is not finite, nothing was pruned, too few weights of a target are
+            zero, many more than that are, a pruned weight is not zero, or masks miss a target.
     """
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise AuditError(f"{name} holds values that are not finite")
-    measured = measure(weights, parts, recipe)
-    if not masks:
-        if sparsity > 0:
-            raise AuditError(f"the schedule ends at {sparsity:.4f}, but nothing was pruned")
+    _check_whole(weights, components)
+    measured = measure(weights, components, recipe)
+    if sparsity <= 0.0 and not claims.masks:
         return measured
-    for name, mask in masks.items():
-        alive = int((weights[name][~mask.cpu()] != 0).sum())
-        if alive:
-            raise AuditError(f"{name}: {alive} pruned weights are not zero in the saved file")
-    if not is_free(recipe):
-        _check_counts(measured, masks, parts, recipe, sparsity)
-        _check_strays(measured, masks, natural)
+    scope = {name: weights[name] for name in components.in_scope(recipe.scope)}
+    if not claims.masks or set(claims.masks) != set(scope):
+        _nothing(scope, claims, sparsity)
+    _check_pruned(scope, claims.masks)
+    if is_free(recipe):
+        return measured
+    shapes = {name: tuple(tensor.shape) for name, tensor in scope.items()}
+    wanted = targets(recipe, shapes, components.prunable, sparsity)
+    at = f"the schedule's final sparsity {sparsity:.6f}"
+    for target in wanted:
+        _check_file(target, scope, born, at)
+        _check_masks(target, claims.masks, at)
+    natural = sum(born[name] for name in scope) if claims.natural is None else claims.natural
+    _check_strays(scope, claims.masks, natural)
+    check_excess(wanted, scope, natural)
     return measured
 
 
-def _rounding(counted: list[str], masks: Masks, recipe: Recipe) -> int:
-    """Weights by which the count may miss the target because it is rounded where it is made."""
-    group = group_size(recipe.structure)
-    if recipe.threshold == "per_row":
-        return group * sum(masks[name].shape[0] for name in counted)
-    return group * len(counted) if recipe.threshold == "per_layer" else group - 1
+def _check_whole(weights: Mapping[str, Tensor], components: ComponentMap) -> None:
+    for name in components.prunable:
+        if name not in weights:
+            raise AuditError(f"{name} is not in the saved file")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise AuditError(f"{name} holds values that are not finite")
 
 
-def _check_counts(
-    measured: MeasuredSparsity,
-    masks: Masks,
-    parts: ComponentMap,
-    recipe: Recipe,
-    sparsity: float,
+def _nothing(scope: Mapping[str, Tensor], claims: Claims, sparsity: float) -> None:
+    missing = len(set(scope) - set(claims.masks))
+    raise AuditError(
+        f"the schedule ends at {sparsity:.4f}, but nothing was pruned in {missing} of "
+        f"{len(scope)} tensors of the scope"
+    )
+
+
+def _check_pruned(scope: Mapping[str, Tensor], masks: Masks) -> None:
+    for name, mask in masks.items():
+        alive = int((scope[name][~mask.cpu()] != 0).sum())
+        if alive:
+            raise AuditError(f"{name}: {alive} pruned weights are not zero in the saved file")
+
+
+def _counted(target: Target, zero: Mapping[str, Tensor]) -> int:
+    """Zeros of a target, the fewest of any run where runs hold the count by themselves.
+
+    Args:
+        target: Tensors, run and block.
+        zero: True where a weight is zero, by tensor.
+    """
+    counts = []
+    for name in target.tensors:
+        flat = zero[name].reshape(-1, target.block)
+        # A block is zero as a whole or not at all.
+        whole = (flat.all(dim=1, keepdim=True) & flat).reshape(-1)
+        runs = whole.reshape(-1, target.run) if target.run else whole.reshape(1, -1)
+        counts.append(int(runs.sum(dim=1).min()))
+    return min(counts) if target.run else sum(counts)
+
+
+def _check_file(
+    target: Target, scope: Mapping[str, Tensor], born: Mapping[str, int], at: str
 ) -> None:
-    totals = {name: count.total for name, count in measured.components.items()}
-    what, expected = target_zeros(recipe, totals, sparsity)
-    counted = [n for n in masks if what == "scope" or parts.prunable[n] == "encoder"]
-    masked = sum(int((~masks[name]).sum()) for name in counted)
-    slack = _rounding(counted, masks, recipe)
-    if abs(masked - expected) > slack:
+    zeros = _counted(target, {name: scope[name] == 0 for name in target.tensors})
+    if zeros >= target.zeros:
+        return
+    where = f"each {target.run} in a row of {target.what}" if target.run else target.what
+    before = sum(born[name] for name in target.tensors)
+    if target.run is None and zeros <= before:
         raise AuditError(
-            f"{masked} weights of the {what} are masked, but the schedule's final sparsity "
-            f"{sparsity:.6f} means {expected}"
+            f"nothing was pruned: {zeros} weights of {where} are zero in the saved file, {before} "
+            f"were before training, and {at} means {target.zeros}"
         )
+    raise AuditError(
+        f"{zeros} weights of {where} are zero in the saved file, but {at} means {target.zeros}"
+    )
 
 
-def _check_strays(measured: MeasuredSparsity, masks: Masks, natural: int) -> None:
-    stray = measured.scope.zeros - sum(int((~mask).sum()) for mask in masks.values()) - natural
-    if stray > _NATURAL_ZEROS * measured.scope.total:
+def _check_masks(target: Target, masks: Masks, at: str) -> None:
+    masked = _counted(target, {name: ~masks[name].cpu() for name in target.tensors})
+    size = sum(masks[name].numel() for name in target.tensors)
+    expected = target.zeros * (size // target.run) if target.run else target.zeros
+    total = sum(int((~masks[name]).sum()) for name in target.tensors)
+    if masked != target.zeros or total != expected:
+        raise AuditError(f"{total} weights of {target.what} are masked, but {at} means {expected}")
+
+
+def _check_strays(scope: Mapping[str, Tensor], masks: Masks, natural: int) -> None:
+    stray = sum(int(((scope[name] == 0) & mask.cpu()).sum()) for name, mask in masks.items())
+    if stray - natural > _NATURAL_ZEROS * sum(tensor.numel() for tensor in scope.values()):
         raise AuditError(f"{stray} weights are zero in the saved file without being pruned")
+
+
+def check_excess(targets: Sequence[Target], scope: Mapping[str, Tensor], natural: int) -> None:
+    """The same without the masks: zeros in the file beyond all targets together."""
+    zeros = expected = size = 0
+    for target in targets:
+        weights = sum(scope[name].numel() for name in target.tensors)
+        size += weights
+        zeros += sum(int((scope[name] == 0).sum()) for name in target.tensors)
+        expected += target.zeros * (weights // target.run) if target.run else target.zeros
+    if zeros - expected - natural > _NATURAL_ZEROS * size:
+        raise AuditError(
+            f"{zeros} weights are zero in the saved file, but the recipe means {expected}"
+        )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from smc_bench.engine.pruning.structures import group_size, kept_of
 from smc_bench.engine.pruning.targets import pruned_count
+from smc_bench.engine.pruning.units import RowBlocks, Units
 from smc_bench.engine.recipe import Threshold
 from smc_bench.errors import DivergedError
 
@@ -81,20 +82,22 @@ def tighten(
     ranked = {name: _ranked(name, saliency[name], masks[name]) for name in saliency}
     if kept_of(structure) is not None:
         return {name: ~pattern_losers(ranked[name], structure) for name in ranked}
-    size = group_size(structure)
-    groups = {name: _group_sums(values, size) for name, values in ranked.items()}
-    chosen = _least(groups, sparsity, threshold)
-    return {name: ~losers.repeat_interleave(size, dim=-1) for name, losers in chosen.items()}
+    return prune_units(ranked, RowBlocks(group_size(structure)), sparsity, threshold)
 
 
-def _group_sums(values: Tensor, size: int) -> Tensor:
-    """Sum of each ``size`` (a power of two) consecutive values of a row.
+def prune_units(
+    saliency: Mapping[str, Tensor], units: Units, sparsity: float, threshold: Threshold
+) -> Masks:
+    """Masks without the least salient share of units.
 
-    In pairs, so that four equal ones, as oBERT gives a group, add up without rounding.
+    Args:
+        saliency: By tensor, of its shape; -inf where a weight is pruned.
+        units: What goes together.
+        sparsity: Share of the units to be pruned.
+        threshold: Over all units, in each group, or in each row of a group.
     """
-    while size > 1:
-        values, size = values[..., ::2] + values[..., 1::2], size // 2
-    return values
+    losers = _least(units.sums(saliency), sparsity, threshold)
+    return {name: ~gone for name, gone in units.spread(losers).items()}
 
 
 def _least(

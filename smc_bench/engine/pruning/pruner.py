@@ -64,7 +64,6 @@ class Pruner:
         self.parameters: dict[str, nn.Parameter] = self.selection.scope
         self.masks: Masks = {}
         self.reached = 0.0
-        self._born_zero = sum(int((p == 0).sum()) for p in self.parameters.values())
         self.method = load_method(method_of(recipe))(self)
 
     def prune(self, event: PruningEvent) -> dict[str, float]:
@@ -144,15 +143,6 @@ class Pruner:
     def hold(self) -> None:
         """Set every pruned weight to zero again, as after an optimizer step."""
         apply_masks(self.parameters, self.masks)
-
-    def natural_zeros(self) -> int:
-        """Weights outside the masks that may be zero although nobody pruned them.
-
-        Those that the method names, else as many as there were before training, such as padding
-        rows.
-        """
-        known = self.method.natural_zeros(self.optimizer)
-        return self._born_zero if known is None else known
 
     def state(self) -> dict[str, Tensor]:
         """Masks and the method's state, for a checkpoint."""

@@ -1,12 +1,17 @@
-"""How many weights a sparsity means, by the recipe's denominator. No torch.
+"""How many weights a sparsity means, by the recipe's denominator, threshold and structure.
 
-Both sides read it: whoever chooses masks, and the audit, which counts zeros in the saved file.
+No torch. Whoever chooses masks takes the share of the scope from here; the audit takes whole
+counts, and holds the saved file to them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from smc_bench.engine.pruning.methods.registry import method_of
+from smc_bench.engine.pruning.structures import group_size, kept_of
 from smc_bench.engine.recipe import Recipe
 
 
@@ -35,3 +40,64 @@ def share_of_scope(recipe: Recipe, totals: Mapping[str, int], sparsity: float) -
     """The share of the scope's weights that a sparsity means, where it fixes that."""
     scope = sum(totals[component] for component in recipe.scope)
     return target_zeros(recipe, totals, sparsity)[1] / scope
+
+
+@dataclass(frozen=True)
+class Target:
+    """So many weights must be zero.
+
+    Attributes:
+        what: Of what, for people.
+        tensors: Names; the count is over all of them together.
+        zeros: How many.
+        run: Weights of a row that hold the count by themselves (a row, or M of N:M); None: all
+            weights of the tensors together.
+        block: Weights of a row that are zero together.
+    """
+
+    what: str
+    tensors: tuple[str, ...]
+    zeros: int
+    run: int | None = None
+    block: int = 1
+
+
+def targets(
+    recipe: Recipe,
+    shapes: Mapping[str, tuple[int, ...]],
+    components: Mapping[str, str],
+    sparsity: float,
+) -> list[Target]:
+    """Every count that a recipe fixes at one sparsity of its schedule.
+
+    Args:
+        recipe: Scope, denominator, threshold, structure and method.
+        shapes: Shape of each prunable tensor in scope.
+        components: Component of each of these.
+        sparsity: What the schedule says, 0..1.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    totals: dict[str, int] = dict.fromkeys(recipe.scope, 0)
+    for name, size in sizes.items():
+        totals[components[name]] += size
+    what, zeros = target_zeros(recipe, totals, sparsity)
+    if what == "encoder":
+        encoder = tuple(name for name in sizes if components[name] == "encoder")
+        return [Target("the encoder", encoder, zeros)]
+    share, block = share_of_scope(recipe, totals, sparsity), group_size(recipe.structure)
+
+    def count(weights: int) -> int:
+        return block * pruned_count(weights // block, share)
+
+    pattern = kept_of(recipe.structure)
+    if pattern is not None:
+        kept, run = pattern
+        return [Target(name, (name,), run - kept, run) for name in sizes]
+    if recipe.threshold == "global":
+        return [Target("the scope", tuple(sizes), count(sum(sizes.values())), block=block)]
+    if recipe.threshold == "per_layer":
+        return [Target(name, (name,), count(sizes[name]), block=block) for name in sizes]
+    rows = {name: shape[-1] for name, shape in shapes.items()}
+    if method_of(recipe).exchanges:  # tensors keep their counts, rows do not
+        return [Target(n, (n,), count(rows[n]) * (sizes[n] // rows[n])) for n in sizes]
+    return [Target(name, (name,), count(rows[name]), rows[name], block) for name in sizes]

@@ -37,6 +37,8 @@ class MethodSpec:
         shares_prefix: Nothing happens before the first pruning event that ordinary training would
             not do, so that cells may share these steps.
         free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
+        exchanges: Between events weights of a tensor change places, so that tensors keep their
+            counts, but rows and structures do not.
         asked_by: The key of a recipe that asks for it.
     """
 
@@ -47,6 +49,7 @@ class MethodSpec:
     options: type[Strict] = NoOptions
     shares_prefix: bool = True
     free: bool = False
+    exchanges: bool = False
     asked_by: str = "method"
 
 
@@ -77,6 +80,7 @@ def method(
     options: type[Strict] = NoOptions,
     shares_prefix: bool = False,
     free: bool = False,
+    exchanges: bool = False,
 ) -> Callable[[M], M]:
     """Register a class made from ``PruningMethod`` as a method that recipes name by ``method``.
 
@@ -88,6 +92,7 @@ def method(
         shares_prefix: Nothing happens before the first pruning event that ordinary training would
             not do; cells may then share these steps.
         free: The sparsity is an outcome, not a target.
+        exchanges: Between events weights of a tensor change places: rows keep no count.
 
     Raises:
         SuiteError: If the name is taken, or the class is none or not at the top level of its file.
@@ -101,7 +106,9 @@ def method(
             raise SuiteError(f"method {name!r}: {cls!r} must be a class made from PruningMethod")
         if cls.on_event is PruningMethod.on_event:
             raise SuiteError(f"method {name!r}: {cls.__name__} has no method on_event")
-        register_method(MethodSpec(name, version, path, source, options, shares_prefix, free))
+        register_method(
+            MethodSpec(name, version, path, source, options, shares_prefix, free, exchanges)
+        )
         return cls
 
     return add
@@ -204,6 +211,7 @@ register_method(
         function=f"{_METHODS}.rigl:RigL",
         source="drop by magnitude, grow by gradient; arXiv 1911.11134",
         shares_prefix=False,
+        exchanges=True,
         asked_by="regrowth",
     )
 )
