@@ -111,6 +111,7 @@ def command(
         for cell in cells.values():
             echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
         return
+    session.remember(plan)
     execution = _with_trackers(loaded.suite.execution, track)
     if slurm is None and not gpus:
         _warn_of_slow_bf16(cells)
