@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smc_bench.errors import SmcBenchError, StoreError, SuiteError
 from smc_bench.sources import Roots
-from smc_bench.store.runs import StoredRun, runs
+from smc_bench.store.runs import Place, StoredRun, runs
+from smc_bench.suite.load import PLAIN
 from smc_bench.suite.shipped import suite_path
-from smc_bench.suite.stored import StoredSuite
+from smc_bench.suite.stored import StoredSuite, public
 from smc_bench.suite.yaml_file import nearest, read_yaml
 
 _RUN_ID = re.compile(r"[0-9a-f]{6,12}")
@@ -32,6 +33,7 @@ class Asked:
         settings: Every ``--set``.
         data_root: ``--data-root``, if given.
         results: Results folders.
+        cache: ``--cache``, if given.
     """
 
     suite: str | None
@@ -39,24 +41,25 @@ class Asked:
     settings: tuple[str, ...]
     data_root: Path | None
     results: tuple[Path, ...]
+    cache: Path | None = None
 
-    def agrees(self, stored: StoredSuite) -> bool:
+    def agrees(self, stored: StoredSuite, place: Place) -> bool:
         """Whether a run had the flags that are given."""
-        asked = self.data_root and str(Roots.from_environment(self.data_root).data)
-        if asked not in (None, stored.origin.data_root):
-            return False
-        return self.profile in (None, stored.profile) and self.settings in (
-            (),
-            stored.origin.settings,
+        root = None if self.data_root is None else Roots.from_environment(self.data_root).data
+        settings = tuple(map(public, self.settings))
+        return (
+            self.profile in (None, stored.profile)
+            and settings in ((), stored.origin.settings)
+            and root in (None, place.data_root)
         )
 
     def leaves_open(self, stored: StoredSuite) -> bool:
         """Whether a run had flags that are not given here, which its reader should know."""
-        usual = stored.suite.get("default_profile")
+        usual = (stored.suite.get("default_profile"), PLAIN)
         return (
             self.suite is None
-            or self.settings != stored.origin.settings
-            or (self.profile is None and stored.profile != usual)
+            or tuple(map(public, self.settings)) != stored.origin.settings
+            or (self.profile is None and stored.profile not in usual)
         )
 
     @property
@@ -75,13 +78,15 @@ class Found:
         path: The suite's file; of a stored run, where it lay.
         stored: The run whose flags and pins are used, if there is one.
         whole: Whether the run's suite is used as well, and the file is not looked at.
-        run: The run's place.
+        run: The run's file.
+        place: Where its inputs lay on this machine, as far as that is known.
     """
 
     path: Path
     stored: StoredSuite | None = None
     whole: bool = False
     run: StoredRun | None = None
+    place: Place = field(default_factory=Place)
 
 
 def find(asked: Asked) -> Found:
@@ -115,9 +120,12 @@ def word(asked: Asked, found: Found) -> str:
         return ""
     said = []
     if asked.leaves_open(found.stored):
-        said.append(f"{found.stored.name} as run at {found.run.when}: {found.stored.flags}")
-    if found.whole and asked.suite is not None and _is_newer(found.path, found.run):
-        said.append(f"{found.path} was written after this run: give its path to see it as it is")
+        root = found.place.data_root
+        flags = found.stored.flags + (f" --data-root {root}" if root else "")
+        said.append(f"{found.stored.name} as run at {found.run.when}: {flags}")
+    if found.whole and found.place.suite and _is_newer(found.place.suite, found.run):
+        path = found.place.suite
+        said.append(f"{path} was written after this run: give its path to see it as it is")
     return "; ".join(said)
 
 
@@ -144,8 +152,10 @@ def _first(asked: Asked, known: Iterable[StoredRun]) -> Found | None:
     for run in known:
         if asked.profile in (None, run.profile):
             stored = run.read()
-            if asked.agrees(stored):
-                return Found(Path(stored.origin.path), stored, True, run)
+            place = Place.of(run, Roots.from_environment(None, asked.cache).cache)
+            if asked.agrees(stored, place):
+                path = place.suite or Path(stored.origin.file)
+                return Found(path, stored, True, run, place)
     return None
 
 

@@ -112,11 +112,12 @@ def suite_command(function: Command) -> Command:
     return _with(call, suite_argument, results_option, *_SUITE_OPTIONS)
 
 
-def reading_command(function: Command, *, then_id: bool = False) -> Command:
+def reading_command(function: Command, *, then_id: bool = False, named: bool = False) -> Command:
     """Options of a verb that reads results; hands it a Session for a run or a suite's file.
 
     The suite may be left out (the newest run), and several results folders are read as one. With
-    ``then_id`` the verb has an argument ``cell_id`` behind the suite, which may stand alone.
+    ``then_id`` the verb has an argument ``cell_id`` behind the suite, which may stand alone; with
+    ``named`` the suite must be given.
     """
 
     @wraps(function)
@@ -134,11 +135,11 @@ def reading_command(function: Command, *, then_id: bool = False) -> Command:
         if then_id and rest.get("cell_id") is None:
             suite, rest["cell_id"] = None, suite
         load_plugins(include)
-        asked = Asked(suite, profile, settings, data_root, folders(results))
+        asked = Asked(suite, profile, settings, data_root, folders(results), cache)
         session = reading(asked, cache, include, only)
         return function(session, **rest)
 
-    suite_argument = click.argument("suite", required=False, shell_complete=complete.suites)
+    suite_argument = click.argument("suite", required=named, shell_complete=complete.suites)
     return _with(call, suite_argument, reading_results_option, only_option, *_SUITE_OPTIONS)
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.cli.common import Session, only_option, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Live
 from smc_bench.cli.output import echo
@@ -27,10 +27,10 @@ from smc_bench.store.clean import beginnings, remove
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.claims import claims_about
-from smc_bench.suite.estimate import REASON, total_gpu_hours
+from smc_bench.suite.estimate import REASON, needs_gpu, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import running_order, timeline_of
-from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.load import BUILT_IN, PLAIN, LoadedSuite
 from smc_bench.suite.only import select
 from smc_bench.suite.predict import Predictor, Timing
 
@@ -54,12 +54,7 @@ from smc_bench.suite.predict import Predictor, Timing
     default=1,
     help="Train each cell in so many processes, one GPU each (with --slurm: --gpus).",
 )
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Only cells with arm, task, seed or sparsity so.",
-)
+@only_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -231,20 +226,21 @@ def _refuse_unmeasured_precision(cells: dict[str, Cell]) -> None:
 def _refuse_paper_without_gpu(
     plan: Plan, cells: dict[str, Cell], gpus: tuple[str, ...], dry_run: bool
 ) -> None:
-    if plan.loaded.profile != "paper" or gpus or dry_run:
+    profile, model = plan.loaded.profile, plan.loaded.suite.model_name
+    if profile not in (BUILT_IN, PLAIN) or not needs_gpu(model) or gpus or dry_run:
         return
     steps = sum(timeline_of(cell).total_steps for cell in cells.values())
     hours = total_gpu_hours(cells.values())
     cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
-    others = [name for name in plan.loaded.suite.profiles if name != "paper"]
+    others = [name for name in plan.loaded.suite.profiles if name != BUILT_IN]
     hint = (
         f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
     )
-    named = click.get_current_context().params.get("profile") == "paper"
-    insist = "; name it with --profile paper to run it here all the same"
+    named = click.get_current_context().params.get("profile") == profile
+    insist = f"; name it with --profile {profile} to run it here all the same"
     say(
-        f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model_name}{cost}{hint}{'' if named else insist}"
+        f"profile {profile} without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
+        f"{model}{cost}{hint}{'' if named else insist}"
     )
     if not named:
         sys.exit(2)

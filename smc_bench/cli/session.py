@@ -12,14 +12,14 @@ from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.sources import Lock, Roots, mirror
 from smc_bench.store.joined import store_of
-from smc_bench.store.runs import remember
+from smc_bench.store.runs import Place, remember
 from smc_bench.store.store import Store
 from smc_bench.suite.claims import Claim, claims_about, load_claims
 from smc_bench.suite.expand import Pins, Plan, expand
 from smc_bench.suite.load import LoadedSuite, load_suite
 from smc_bench.suite.only import narrowed
 from smc_bench.suite.overrides import parse_overrides
-from smc_bench.suite.stored import KeptPins, Origin, StoredSuite
+from smc_bench.suite.stored import KeptPins, Origin, StoredSuite, public
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Session:
 
     def remember(self, plan: Plan) -> None:
         """Keep what is about to be run with the results, for the verbs that read them."""
-        root = self.roots.data
         origin = Origin(
-            path=str(self.suite.absolute()),
-            settings=self.settings,
-            data_root=None if root is None else str(root),
-            include=tuple(str(path.absolute()) for path in self.include),
+            file=self.suite.name,
+            settings=tuple(map(public, self.settings)),
+            include=tuple(path.name for path in self.include),
         )
-        remember(self.store.root, StoredSuite.of(plan, claims_about(self.suite), origin))
+        stored = StoredSuite.of(plan, claims_about(self.suite), origin)
+        place = Place(self.suite.absolute(), self.roots.data)
+        remember(self.store.root, stored, place, self.roots.cache)
 
     def claims(self, path: Path | None = None) -> dict[str, Claim]:
         """Claims about the suite: those of a file, of the run, or beside the suite."""
@@ -115,8 +115,7 @@ def reading(
     text = word(asked, found)
     if text and not quiet:
         say(text)
-    kept = found.stored.origin.data_root if found.stored else None
-    roots = Roots.from_environment(asked.data_root or kept, cache)
+    roots = Roots.from_environment(asked.data_root or found.place.data_root, cache)
     store = store_of(asked.results)
     return Session(found.path, asked.profile, asked.settings, roots, store, include, found, only)
 

@@ -1,7 +1,8 @@
 """The suites that a results folder has seen run, kept as they were resolved.
 
 ``suites/<name>.<profile>/<time>-<id>.json``: the time (UTC) says which is the newest, the id is
-made from the content. The same run once more only renews the time.
+made from the content. The same run once more only renews the time. Results may be given away, so
+the folders of the suite's file and of data are noted in the cache instead, ``runs/<id>.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -75,8 +77,29 @@ class StoredRun:
             ) from None
 
 
-def remember(root: Path, stored: StoredSuite) -> StoredRun:
-    """Keep a suite with the results, as the newest.
+@dataclass(frozen=True)
+class Place:
+    """Where a run's inputs lay on this machine, absolute."""
+
+    suite: Path | None = None
+    data_root: Path | None = None
+
+    @classmethod
+    def of(cls, run: StoredRun, cache: Path) -> Place:
+        """What the cache knows of a run; nothing of one from another machine."""
+        with suppress(StoreError, AttributeError, TypeError):
+            found: dict[str, Any] = read_json(_note(run.id, cache)) or {}
+            paths = (found.get("suite"), found.get("data_root"))
+            return cls(*(None if path is None else Path(path) for path in paths))
+        return cls()
+
+
+def _note(run_id: str, cache: Path) -> Path:
+    return cache / "runs" / f"{run_id}.json"
+
+
+def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> StoredRun:
+    """Keep a suite with the results, as the newest, and in the cache where it lay.
 
     Raises:
         OSError: The folder can't be written.
@@ -91,6 +114,11 @@ def remember(root: Path, stored: StoredSuite) -> StoredRun:
         if older.name < path.name:
             with suppress(OSError):
                 older.unlink()
+    with suppress(OSError):  # only convenience
+        write_json(
+            _note(digest, cache),
+            {"suite": str(place.suite), "data_root": place.data_root and str(place.data_root)},
+        )
     return StoredRun(time, digest, stored.name, stored.profile, path)
 
 

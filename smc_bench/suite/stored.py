@@ -24,18 +24,16 @@ class _Part(BaseModel):
 
 
 class Origin(_Part):
-    """What the command line of the run said.
+    """What the command line of the run said; without folders, which are private.
 
     Attributes:
-        path: The suite's file, absolute.
-        settings: Every ``--set``, in order.
-        data_root: Local mirror of data sets, absolute, where one was given.
-        include: Files of plug-ins, absolute.
+        file: Name of the suite's file.
+        settings: Every ``--set``, in order, as :func:`public` has them.
+        include: Names of files of plug-ins.
     """
 
-    path: str
+    file: str
     settings: tuple[str, ...] = ()
-    data_root: str | None = None
     include: tuple[str, ...] = ()
 
 
@@ -82,7 +80,8 @@ class StoredSuite(_Part):
             for cell in plan.cells.values()
             for split, pin in cell.data_pins.items()
         }
-        bare = loaded.suite.model_copy(update={"profiles": {}})
+        changes = {"profiles": {}, "model": loaded.suite.model_name}
+        bare = loaded.suite.model_copy(update=changes)
         return cls(
             suite=bare.model_dump(mode="json"),
             profile=loaded.profile,
@@ -108,7 +107,6 @@ class StoredSuite(_Part):
     def flags(self) -> str:
         """The options that the run had, as a command line has them."""
         words = [f"--profile {self.profile}", *(f"--set {text}" for text in self.origin.settings)]
-        words += [f"--data-root {self.origin.data_root}"] if self.origin.data_root else []
         return " ".join(words)
 
     def load(self) -> LoadedSuite:
@@ -135,7 +133,7 @@ class StoredSuite(_Part):
         recipes = {
             task: TaskRecipes(found.arms, found.dense) for task, found in self.recipes.items()
         }
-        file = YamlFile(Path(self.origin.path), {}, {})
+        file = YamlFile(Path(self.origin.file), {}, {})
         return LoadedSuite(file, suite, self.profile, self.note, recipes, self.untuned)
 
     def plan(self) -> Plan:
@@ -158,7 +156,7 @@ class KeptPins:
         return self.others.data(spec, config, split)
 
     def model(self, reference: str) -> str:
-        """Identity of the model, if it is the run's."""
+        """Identity of the model, if it is the run's; a folder is looked at anew."""
         if self.others is None or reference == self.stored.suite.get("model"):
             return self.stored.model_pin
         return self.others.model(reference)
@@ -168,6 +166,14 @@ class KeptPins:
         if self.stored.precision is None and self.others is not None:
             return self.others.precision()
         return self.stored.precision
+
+
+def public(setting: str) -> str:
+    """A ``--set`` without the folder of a model."""
+    key, _, value = setting.partition("=")
+    if key.strip() == "model" and value.strip().startswith(("/", "~", ".")):
+        return f"model=./{Path(value.strip()).name}"
+    return setting
 
 
 def _chosen_precision(plan: Plan) -> str | None:

@@ -12,9 +12,7 @@ import pytest
 from smc_bench.store.runs import runs
 
 
-def smc(
-    *words: object, cwd: Path | None = None, code: int = 0
-) -> subprocess.CompletedProcess[str]:
+def smc(*words: object, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "smc_bench", *map(str, words)]
     done = subprocess.run(line, capture_output=True, text=True, cwd=cwd)
     assert "Traceback" not in done.stderr, done.stderr
@@ -80,9 +78,7 @@ def test_flags_that_differ_are_named(ran: Path, suite_file: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_cells_that_were_cut_short_are_said(
-    suite_file: Path, mirror: Path, tmp_path: Path
-) -> None:
+def test_cells_that_were_cut_short_are_said(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     where = (suite_file, "--data-root", mirror, "--results", results)
     smc("run", *where, "--limit", 2, "--no-report")
