@@ -37,7 +37,7 @@ def suites(ctx: click.Context, option: click.Parameter, begun: str) -> list[Comp
 
 def profiles(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """Profiles of the suite that is named before."""
-    text = ctx.params.get("suite")
+    text = _suite(ctx)
     found = {run.profile for run in runs(*_results(ctx)) if text in (None, run.suite)}
     with suppress(SmcBenchError, OSError, TypeError):
         if text:
@@ -86,10 +86,16 @@ def _values(ctx: click.Context, key: str, begun: str) -> list[str]:
     from smc_bench.suite.only import values
 
     profile, given = ctx.params.get("profile"), tuple(ctx.params.get("settings") or ())
-    data_root, suite = ctx.params.get("data_root"), ctx.params.get("suite")
-    asked = Asked(suite, profile, given, data_root, _results(ctx))
+    data_root = ctx.params.get("data_root")
+    asked = Asked(_suite(ctx), profile, given, data_root, _results(ctx))
     found = values(reading(asked, None, (), quiet=True).plan(), key)
     return [value for value in found if value.startswith(begun)]
+
+
+def _suite(ctx: click.Context) -> str | None:
+    """The suite that stands before; click leaves it over where an option is unfinished."""
+    given = ctx.params.get("suite") or (ctx.args[0] if ctx.args else None)
+    return None if given is None else str(given)
 
 
 def _results(ctx: click.Context) -> tuple[Path, ...]:

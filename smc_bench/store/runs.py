@@ -7,6 +7,8 @@ the folders of the suite's file and of data are noted in the cache instead, ``ru
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smc_bench.errors import StoreError
-from smc_bench.store.files import content_sha256, read_json, write_json
+from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.stored import StoredSuite
 
 FOLDER = "suites"
@@ -106,10 +108,11 @@ def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> Stor
     """
     content = stored.model_dump(mode="json")
     folder = root / FOLDER / f"{stored.name}.{stored.profile}"
-    digest = content_sha256(content)[:12]
+    # The order of arms is that of tables, so it is part of what was run.
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
     time = datetime.now(UTC).strftime(_TIME)
     path = folder / f"{time}-{digest}.json"
-    write_json(path, content)
+    write_json(path, content, sort_keys=False)
     for older in folder.glob(f"*-{digest}.json"):
         if older.name < path.name:
             with suppress(OSError):
