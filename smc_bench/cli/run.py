@@ -103,8 +103,11 @@ def command(
     if slurm is None:
         _refuse_paper_without_gpu(plan, cells, gpus, dry_run)
     if dry_run:
-        for cell in cells.values():
-            echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
+        states = {key: session.store.folder(c.folder).state() for key, c in cells.items()}
+        for key, cell in cells.items():
+            echo(f"{states[key]:11s} {cell.folder}")
+        left = sum(state != "done" for state in states.values())
+        echo(f"{left} of {len(cells)} cells would run")
         return
     session.remember(plan)
     execution = _with_trackers(loaded.suite.execution, track)
