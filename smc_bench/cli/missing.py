@@ -10,8 +10,7 @@ from smc_bench.suite.expand import Plan
 
 def missing_lines(session: Session, plan: Plan) -> list[str]:
     """Why cells of a plan are not found, where something like them is stored, or none is."""
-    near = nearly(session.store, plan.cells.values())
-    return summary(session.store, plan.cells, near)
+    return summary(session.store, nearly(session.store, plan.cells.values()))
 
 
 def tell_missing(session: Session, plan: Plan) -> list[str]:

@@ -78,8 +78,8 @@ def _summary(
         lines.append(f"about {hours:.1f} GPU-hours for all of them: {REASON}")
     if not all(cell.resolved for cell in plan.cells.values()):
         lines.append("data or weights are not fetched yet: ids are provisional (smc-bench fetch)")
-    near = nearly(session.store, plan.cells.values())
-    return lines + (summary(session.store, plan.cells, near) if near else [])
+    search = nearly(session.store, plan.cells.values())
+    return lines + (summary(session.store, search) if search.near else [])
 
 
 def _by_cell(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -62,7 +62,8 @@ def _rows(plan: Plan, seen: Observation) -> list[dict[str, Any]]:
 
 
 def _show(session: Session, plan: Plan, seen: Observation) -> None:
-    near = nearly(session.store, plan.cells.values())
+    search = nearly(session.store, plan.cells.values())
+    near = search.near
     arms = {entry.cell.id: entry.arm for entry in reversed(plan.entries)}
     for key, cell in plan.cells.items():
         state = seen.states[key]
@@ -77,7 +78,7 @@ def _show(session: Session, plan: Plan, seen: Observation) -> None:
         echo(f"{key}  {state.word:11s}  {what}" + (f": {state.why}" if state.why else ""))
     counts = Counter(state.word for state in seen.states.values())
     echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
-    for line in summary(session.store, plan.cells, near):
+    for line in summary(session.store, search):
         echo(line)
     if seen.jobs:
         echo(_hours(session, plan, seen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +29,28 @@ class Near:
     keys: tuple[str, ...]
 
 
-def nearly(store: Store, cells: Iterable[Cell]) -> dict[str, Near]:
-    """By id of a cell without a record: the nearest finished cell that has the same name.
+@dataclass(frozen=True)
+class Search:
+    """What was found of some cells, and by id of those without a record, what is near to them."""
+
+    total: int
+    done: int
+    near: dict[str, Near]
+
+
+def nearly(store: Store, cells: Iterable[Cell]) -> Search:
+    """Look for cells, and for those without a record the nearest finished one of the same name.
 
     The name of a folder (task, model, scorer, scope, sparsity, seed) decides which are compared, so
     that only few files are read.
     """
     lists: dict[str, dict[str, list[Path]]] = {}
     found: dict[str, Near] = {}
+    total = done = 0
     for cell in cells:
-        if (store.folder(cell.folder).path / "record.json").exists():
+        total += 1
+        if any(os.path.exists(f"{root}/cells/{cell.folder}/record.json") for root in store.roots):
+            done += 1
             continue
         task = cell.task.name
         if task not in lists:
@@ -47,19 +59,18 @@ def nearly(store: Store, cells: Iterable[Cell]) -> dict[str, Near]:
         nearest = min((n for n in near if n), key=lambda n: (len(n.keys), n.id), default=None)
         if nearest is not None:
             found[cell.id] = nearest
-    return found
+    return Search(total, done, found)
 
 
-def summary(store: Store, cells: Mapping[str, Cell], near: Mapping[str, Near]) -> list[str]:
+def summary(store: Store, search: Search) -> list[str]:
     """How many cells have a record, and what keeps others from being found, in words."""
-    done = sum((store.folder(c.folder).path / "record.json").exists() for c in cells.values())
-    start = f"{done} of {len(cells)} found; "
-    counts = Counter(found.keys for found in near.values())
+    start = f"{search.done} of {search.total} found; "
+    counts = Counter(found.keys for found in search.near.values())
     lines = [
         f"{start}{count} stored cells differ only in: {', '.join(keys)}"
         for keys, count in counts.most_common(5)
     ]
-    if done or lines:
+    if search.done or lines:
         return lines
     stored = sum(1 for root in store.roots for _ in (root / "cells").glob("*/*/record.json"))
     if not stored:

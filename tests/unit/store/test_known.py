@@ -82,7 +82,8 @@ def test_what_keeps_cells_from_being_found_is_named(tmp_path: Path) -> None:
     for entry in cut.entries:
         write_cell(store, entry, [1.0])
     asked = limited(suite, None, Pins())
-    near = nearly(store, asked.cells.values())
+    search = nearly(store, asked.cells.values())
+    near = search.near
     assert {found.keys for found in near.values()} == {("--limit 3",)}
     by_place = {(e.arm, e.cell.seed): e.cell.id for e in cut.entries}
     places = {e.cell.id: (e.arm, e.cell.seed) for e in asked.entries}
@@ -91,7 +92,7 @@ def test_what_keeps_cells_from_being_found_is_named(tmp_path: Path) -> None:
         assert found.id == by_place[places[key]]
     total = len(asked.cells)
     line = f"0 of {total} found; {total} stored cells differ only in: --limit 3"
-    assert summary(store, asked.cells, near) == [line]
+    assert summary(store, search) == [line]
 
 
 def test_pins_are_called_by_their_kind(tmp_path: Path) -> None:
@@ -103,18 +104,19 @@ def test_pins_are_called_by_their_kind(tmp_path: Path) -> None:
     for entry in limited(suite, None, Others()).entries:
         write_cell(store, entry, [1.0])
     asked = limited(suite, None, Pins())
-    near = nearly(store, asked.cells.values())
+    near = nearly(store, asked.cells.values()).near
     assert {found.keys for found in near.values()} == {("data pins",)}
     found = next(iter(store.cells.glob("*/*/record.json")))
     (found.parent / "cell.json").write_text(json.dumps({"damaged": True}))
-    assert len(nearly(store, asked.cells.values())) == len(asked.cells) - 1
+    assert len(nearly(store, asked.cells.values()).near) == len(asked.cells) - 1
 
 
 def test_nothing_alike_is_said_too(tmp_path: Path) -> None:
     suite, store = suite_file(tmp_path, seeds="1"), Store(tmp_path / "r")
     plan = limited(suite, None, Pins())
-    assert "there are no results in" in summary(store, plan.cells, {})[0]
+    search = nearly(store, plan.cells.values())
+    assert "there are no results in" in summary(store, search)[0]
     finished(suite_file(tmp_path / "b", seeds="5"), store.root, skilled({"dense": 0.9}))
-    near = nearly(store, plan.cells.values())
-    assert near == {}
-    assert "1 other cells are stored, none of the same" in summary(store, plan.cells, near)[0]
+    search = nearly(store, plan.cells.values())
+    assert (search.done, search.total, search.near) == (0, len(plan.cells), {})
+    assert "1 other cells are stored, none of the same" in summary(store, search)[0]
