@@ -15,6 +15,7 @@ from smc_bench.cli.live import describe
 from smc_bench.cli.missing import missing_lines
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.slurm.states import Observation, observe
+from smc_bench.store.joined import conflicts
 from smc_bench.store.nearly import nearly, summary
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
@@ -61,6 +62,10 @@ def _rows(plan: Plan, seen: Observation) -> list[dict[str, Any]]:
     ]
 
 
+def _folders(plan: Plan) -> list[str]:
+    return [cell.folder for cell in plan.cells.values()]
+
+
 def _show(session: Session, plan: Plan, seen: Observation) -> None:
     search = nearly(session.store, plan.cells.values())
     near = search.near
@@ -78,7 +83,7 @@ def _show(session: Session, plan: Plan, seen: Observation) -> None:
         echo(f"{key}  {state.word:11s}  {what}" + (f": {state.why}" if state.why else ""))
     counts = Counter(state.word for state in seen.states.values())
     echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
-    for line in summary(session.store, search):
+    for line in [*summary(session.store, search), *conflicts(session.store, _folders(plan))]:
         echo(line)
     if seen.jobs:
         echo(_hours(session, plan, seen))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from smc_bench.errors import StoreError
+from smc_bench.store.files import read_json
 from smc_bench.store.store import CellFolder, Store
 
 
@@ -32,6 +35,23 @@ class JoinedStore(Store):
         """The folder of the only cell, in any of them, whose id starts so."""
         found = {f.relative for store in self.stores for f in store.matching(cell_id)}
         return self.folder(found.pop()) if len(found) == 1 else None
+
+
+def conflicts(store: Store, relatives: Iterable[str]) -> list[str]:
+    """Cells whose records in several results folders have other scores, in words."""
+    found = []
+    for relative in relatives if len(store.roots) > 1 else ():
+        scores = {}
+        for root in store.roots:
+            with suppress(StoreError, AttributeError):
+                record = read_json(root / "cells" / relative / "record.json")
+                if record is not None:
+                    scores[root] = record.get("metrics")
+        first, *others = scores or [None]
+        differing = [str(root) for root in others if scores[root] != scores[first]]
+        if differing:
+            found.append(f"{relative}: {first} is shown; other scores are in {differing[0]}")
+    return found
 
 
 def store_of(roots: Sequence[Path]) -> Store:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.errors import StoreError
-from smc_bench.store.joined import JoinedStore, store_of
+from smc_bench.store.joined import JoinedStore, conflicts, store_of
 from smc_bench.store.nearly import nearly, summary
 from smc_bench.store.runs import Place, remember, runs
 from smc_bench.store.store import Store
@@ -68,6 +68,14 @@ def test_several_folders_are_one(tmp_path: Path) -> None:
         assert folder.path == root / "cells" / entry.cell.folder
         assert store.by_id(entry.cell.id) == folder
         assert folder.relative == entry.cell.folder
+    folders = [entry.cell.folder for entry in plan.entries]
+    assert conflicts(store, folders) == []
+    write_cell(Store(two), first, [1.0])
+    assert conflicts(store, folders) == []
+    write_cell(Store(two), first, [0.0])
+    (said,) = conflicts(store, folders)
+    assert said == f"{first.cell.folder}: {one} is shown; other scores are in {two}"
+    assert conflicts(Store(one), folders) == []
     assert store.root == one
     assert store.by_id("") is None
 
