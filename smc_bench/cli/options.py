@@ -85,7 +85,7 @@ only_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=complete.only,
-    help=f"Only cells with so ({', '.join(KEYS)}), and what they need.",
+    help=f"Only cells that match ({', '.join(KEYS)}), and the dense ones they need.",
 )
 
 
@@ -133,6 +133,8 @@ def reading_command(function: Command, *, then_id: bool = False, named: bool = F
         **rest: Any,
     ) -> Any:
         if then_id and rest.get("cell_id") is None:
+            if suite is None:
+                raise click.UsageError("Missing argument 'ID'.")
             suite, rest["cell_id"] = None, suite
         load_plugins(include)
         asked = Asked(suite, profile, settings, data_root, folders(results), cache)

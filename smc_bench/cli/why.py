@@ -20,10 +20,8 @@ from smc_bench.suite.cell import Cell, difference
 @click.command("why")
 @partial(reading_command, then_id=True)
 @click.argument("cell_id", metavar="ID", required=False, shell_complete=complete.ids)
-def command(session: Session, cell_id: str | None) -> None:
+def command(session: Session, cell_id: str) -> None:
     """Compare a cell of a suite with the nearest stored cell of the same task."""
-    if cell_id is None:
-        raise click.UsageError("Missing argument 'ID'.")
     cells = [c for key, c in session.plan().cells.items() if key.startswith(cell_id)]
     if len(cells) != 1:
         fail(f"{len(cells)} cells of {session.suite} have an id that starts with {cell_id!r}")

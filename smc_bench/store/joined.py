@@ -47,10 +47,10 @@ def conflicts(store: Store, relatives: Iterable[str]) -> list[str]:
                 record = read_json(root / "cells" / relative / "record.json")
                 if record is not None:
                     scores[root] = record.get("metrics")
-        first, *others = scores or [None]
-        differing = [str(root) for root in others if scores[root] != scores[first]]
+        kept = list(scores)
+        differing = [root for root in kept if scores[root] != scores[kept[0]]]
         if differing:
-            found.append(f"{relative}: {first} is shown; other scores are in {differing[0]}")
+            found.append(f"{relative}: {kept[0]} is shown; other scores are in {differing[0]}")
     return found
 
 
