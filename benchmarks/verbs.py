@@ -26,10 +26,12 @@ from typing import Any
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.provenance import processor
+from smc_bench.store.runs import Place, remember
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
+from smc_bench.suite.stored import Origin, StoredSuite
 
 RESULTS = Path(__file__).parent / "results"
 VERBS = {"plan": 0.5, "status": 0.5, "table": 1.5}
@@ -113,6 +115,8 @@ def _make(root: Path, cells: int, done: float) -> tuple[Path, int]:
     roots = Roots.from_environment(None, None)
     lock = Lock.load(store.root / "lock.json")
     plan = expand(load_suite(suite), SourcePins(roots, lock, network=False))
+    stored = StoredSuite.of(plan, {}, Origin(file=suite.name))
+    remember(store.root, stored, Place(suite), root / "cache")
     for number, cell in enumerate(plan.cells.values()):
         if number < done * len(plan.cells):
             _finish(store, cell, number)

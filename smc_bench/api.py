@@ -30,7 +30,7 @@ from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.load import load_suite as _load_suite
 from smc_bench.suite.metrics import check_metric
 from smc_bench.suite.overrides import parse_overrides
-from smc_bench.suite.shipped import suite_file
+from smc_bench.suite.shipped import suite_path
 
 __all__ = ["ResultsFolder", "load_suite", "open_results", "plan"]
 
@@ -63,7 +63,7 @@ def load_suite(
     Raises:
         SuiteError: Something in it is wrong; names file, line and key.
     """
-    return _load_suite(suite_file(suite), profile, parse_overrides(tuple(settings)))
+    return _load_suite(suite_path(str(suite)), profile, parse_overrides(tuple(settings)))
 
 
 def plan(
@@ -189,7 +189,7 @@ class ResultsFolder:
             DamagedError: Files of a cell contradict each other.
         """
         overrides = parse_overrides(tuple(settings))
-        found = recorded_plan(self._found, suite_file(suite), profile, overrides)
+        found = recorded_plan(self._found, suite_path(str(suite)), profile, overrides)
         if metric is not None:
             check_metric(found, metric)
         results = Results.of(found, self._store, metric)

@@ -13,10 +13,10 @@ from smc_bench.engine.recipe import Execution, TrackerName
 from smc_bench.errors import SuiteError
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.estimate import REASON, total_gpu_hours
+from smc_bench.suite.estimate import REASON, needs_gpu, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.length import timeline_of
-from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.load import BUILT_IN, PLAIN, LoadedSuite
 
 
 def with_trackers(execution: Execution, track: tuple[TrackerName, ...]) -> Execution:
@@ -58,21 +58,22 @@ def refuse_unmeasured_precision(cells: Mapping[str, Cell]) -> None:
 
 
 def refuse_paper_without_gpu(plan: Plan, cells: Mapping[str, Cell]) -> None:
-    """Say what the paper's profile costs on a machine without a GPU; leave unless it was named."""
-    if plan.loaded.profile != "paper":
+    """Say what a suite's own size costs without a GPU; leave unless its profile was named."""
+    profile, model = plan.loaded.profile, plan.loaded.suite.model_name
+    if profile not in (BUILT_IN, PLAIN) or not needs_gpu(model):
         return
     steps = sum(timeline_of(cell).total_steps for cell in cells.values())
     hours = total_gpu_hours(cells.values())
     cost = f" (about {hours:.0f} GPU-hours: {REASON})" if hours is not None else ""
-    others = [name for name in plan.loaded.suite.profiles if name != "paper"]
+    others = [name for name in plan.loaded.suite.profiles if name != BUILT_IN]
     hint = (
         f"; for this machine: --profile {others[0]} (make: PROFILE={others[0]})" if others else ""
     )
-    named = click.get_current_context().params.get("profile") == "paper"
-    insist = "; name it with --profile paper to run it here all the same"
+    named = click.get_current_context().params.get("profile") == profile
+    insist = f"; name it with --profile {profile} to run it here all the same"
     say(
-        f"profile paper without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
-        f"{plan.loaded.suite.model_name}{cost}{hint}{'' if named else insist}"
+        f"profile {profile} without a GPU: {len(cells)} cells, about {steps} optimizer steps of "
+        f"{model}{cost}{hint}{'' if named else insist}"
     )
     if not named:
         sys.exit(2)

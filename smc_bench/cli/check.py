@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import click
 
 from smc_bench.cli.common import Session, suite_command
 from smc_bench.cli.output import echo
+from smc_bench.dispatch.inputs.model import look_at_model
 from smc_bench.suite.claims import claims_about
-from smc_bench.suite.load import BUILT_IN, load_suite
+from smc_bench.suite.expand import task_settings
+from smc_bench.suite.load import BUILT_IN, PLAIN, load_suite
 from smc_bench.suite.overrides import parse_overrides
 from smc_bench.tasks.registry import get_task
 
@@ -17,14 +21,23 @@ from smc_bench.tasks.registry import get_task
 def command(session: Session) -> None:
     """Check a suite and all its recipes without running anything."""
     loaded = session.load()
-    profiles = [session.profile] if session.profile else [*loaded.suite.profiles, BUILT_IN]
+    known = [*loaded.suite.profiles, BUILT_IN] if loaded.profile != PLAIN else [PLAIN]
+    profiles = [session.profile] if session.profile else known
     claims_about(session.suite)
+
+    @cache
+    def looked_at(model: str, length: int) -> str:
+        return look_at_model(model, [length], session.roots, session.lock())
+
     for profile in dict.fromkeys(profiles):
         found = load_suite(session.suite, profile, parse_overrides(session.settings))
         for entry in found.suite.tasks:
             get_task(entry.name)  # its class is there, and is one
+        lengths = [task_settings(entry)[1].max_length for entry in found.suite.tasks]
+        model = looked_at(found.suite.model, max(lengths))
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
         echo(
-            f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks})"
+            f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks}; "
+            f"model {found.suite.model_name} {model})"
             + (f"; {len(found.untuned)} not tuned yet" if found.untuned else "")
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import say
+from smc_bench.cli.common import results_option, say
 from smc_bench.cli.output import echo
 from smc_bench.store.clean import leftovers, remove, room
 from smc_bench.store.store import Store
@@ -26,7 +26,7 @@ def _age(ctx: click.Context, option: click.Parameter, text: str | None) -> float
 
 
 @click.command("clean")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@results_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--older-than",

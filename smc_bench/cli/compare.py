@@ -100,11 +100,11 @@ def _suite_side(text: str, store: Store, metric: str | None) -> Side:
     from smc_bench.report.data.stored import finished, recorded_plan
     from smc_bench.report.sides import plan_side
     from smc_bench.suite.metrics import check_metric
-    from smc_bench.suite.shipped import suite_file
+    from smc_bench.suite.shipped import suite_path
     from smc_bench.suite.yaml_file import nearest
 
     suite, profile, arm = _parts(text)
-    plan = recorded_plan(finished(store)[0], suite_file(suite), profile)
+    plan = recorded_plan(finished(store)[0], suite_path(str(suite)), profile)
     arms = list(dict.fromkeys(entry.arm for entry in plan.entries))
     if arm is not None and arm not in arms:
         raise SuiteError(f"{text}: there is no arm {arm!r}{nearest(arm, arms)}")

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import Session, json_option, print_json
+from smc_bench.cli import complete
+from smc_bench.cli.common import Session, json_option, print_json, results_option
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.doctor import Finding, check_files, check_gpus, check_node, check_slurm
 from smc_bench.dispatch.inputs.offline import missing
 from smc_bench.sources import Roots
 from smc_bench.store.store import Store
+from smc_bench.suite.shipped import suite_path
 
 
 @click.command("doctor")
-@click.argument("suite", required=False, type=click.Path(path_type=Path))
-@click.option("--profile", help="Profile of the suite.")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("suite", required=False, shell_complete=complete.suites)
+@click.option("--profile", shell_complete=complete.profiles, help="Profile of the suite.")
+@results_option
 @click.option("--data-root", type=click.Path(path_type=Path), help="Local mirror of data sets.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Cache of wheels and fetched rows.")
 @click.option(
@@ -30,7 +32,7 @@ from smc_bench.store.store import Store
 @click.option("--job-limit", default=120.0, show_default=True, help="Seconds to wait for it.")
 @json_option
 def command(
-    suite: Path | None,
+    suite: str | None,
     profile: str | None,
     results: Path,
     data_root: Path | None,
@@ -45,7 +47,7 @@ def command(
     findings = [*check_files(results), check_gpus()]
     if suite is not None:
         roots = Roots.from_environment(data_root, cache)
-        findings += _data(Session(suite, profile, (), roots, Store(results)))
+        findings += _data(Session(suite_path(suite), profile, (), roots, Store(results)))
     if slurm is not False:
         needed = bool(slurm or partition or job)
         findings += check_slurm(partition, needed=needed)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import include_option, say
+from smc_bench.cli import complete
+from smc_bench.cli.common import include_option, results_option, say
 from smc_bench.cli.output import echo
 from smc_bench.environment import computing
 from smc_bench.plugins import load_plugins
@@ -14,8 +15,8 @@ from smc_bench.store.store import Store
 
 
 @click.command("export")
-@click.argument("cell_id")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("cell_id", shell_complete=complete.ids)
+@results_option
 @click.option("--to", type=click.Path(path_type=Path), help="Folder to make (RESULTS/exports/…).")
 @click.option("--onnx", is_flag=True, help="Add model.onnx (extra: smc-bench[export]).")
 @click.option(

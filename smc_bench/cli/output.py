@@ -22,6 +22,11 @@ def echo(text: object = "", *, err: bool = False) -> None:
     emit(visible(str(text)) + "\n", err=err)
 
 
+def say(text: str) -> None:
+    """A message on standard error."""
+    echo(text, err=True)
+
+
 def emit(text: str, *, err: bool = False) -> None:
     """Print text that is already safe, as it is.
 

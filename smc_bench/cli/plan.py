@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from smc_bench.cli.common import Session, json_option, print_json, suite_command
+from smc_bench.cli.common import Session, format_option, only_option, suite_command
+from smc_bench.cli.formats import Form, print_rows
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.backend import CellState
 from smc_bench.dispatch.choice import states_on_disk
@@ -14,50 +17,101 @@ from smc_bench.dispatch.eta import Paces, in_words, time_left
 from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.engine.schedules.learning_rate import learning_rate
+from smc_bench.store.nearly import nearly, summary
 from smc_bench.suite.cell import TaskSettings
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.labels import labels
 from smc_bench.suite.length import timeline_of
+from smc_bench.suite.only import narrowed
 from smc_bench.suite.sharing import spared_steps
 
 
 @click.command("plan")
 @suite_command
-@json_option
+@only_option
+@format_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (default: as run has it).")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of all cells together.")
+@click.option("--cells", is_flag=True, help="A line for each cell, not for each arm.")
 @click.option("--draw", is_flag=True, help="Show sparsity and learning rate over time.")
-def command(session: Session, as_json: bool, jobs: int | None, draw: bool) -> None:
+def command(
+    session: Session,
+    only: tuple[str, ...],
+    form: Form | None,
+    jobs: int | None,
+    threads: int | None,
+    cells: bool,
+    draw: bool,
+) -> None:
     """Show the cells of a suite: what is done, what is left, how long each trains."""
     claims_about(session.suite)
-    plan = session.plan()
-    machine = this_machine(jobs, visible_gpus())
+    plan = narrowed(session.plan(), only)
+    machine = this_machine(jobs, visible_gpus(), threads)
     paces = Paces(session.store, gpu=machine.gpus)
     paces.learn(plan.cells.values())
     rows = _rows(session, plan, paces)
-    if as_json:
-        print_json(rows)
+    lines = _summary(session, plan, rows, machine, paces)
+    if form is not None:
+        print_rows(rows, form, plan=plan, notes=lines)
         return
+    for line in _by_cell(rows) if cells else _by_arm(rows):
+        echo(line)
+    for line in lines:
+        echo(line)
+    if draw:
+        _draw(plan, labels(plan))
+
+
+def _summary(
+    session: Session,
+    plan: Plan,
+    rows: list[dict[str, Any]],
+    machine: Machine,
+    paces: Paces,
+) -> list[str]:
+    """How much is left, how long it takes, and what keeps stored cells from being found."""
+    by_id = {row["id"]: row for row in rows}
+    left = sum(int(row["steps"]) for row in by_id.values() if row["state"] != "done")
+    lines = [f"{len(plan.cells)} cells, about {left} optimizer steps left to take"]
+    lines.append(_time_left(session, plan, machine, paces))
+    hours = total_gpu_hours(plan.cells.values())
+    if hours is not None:
+        lines.append(f"about {hours:.1f} GPU-hours for all of them: {REASON}")
+    if not all(cell.resolved for cell in plan.cells.values()):
+        lines.append("data or weights are not fetched yet: ids are provisional (smc-bench fetch)")
+    search = nearly(session.store, plan.cells.values())
+    return lines + (summary(session.store, search) if search.near else [])
+
+
+def _by_cell(rows: list[dict[str, Any]]) -> Iterator[str]:
     width = max(len(str(row["arm"])) for row in rows)
     for row in rows:
-        echo(
+        yield (
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
             f"{_minutes(row)}{_hours(row['gpu_hours'])}{row['compare_at']}"
+        ).rstrip()
+
+
+def _by_arm(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each arm on each task: its axes, states and lengths."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["task"], row["arm"], row["compare_at"]), []).append(row)
+    width = max(len(arm) for _, arm, _ in groups)
+    for (task, arm, at), group in groups.items():
+        levels = ", ".join(f"{x:.4g}" for x in dict.fromkeys(row["sparsity"] for row in group))
+        seeds = len({row["seed"] for row in group})
+        states = Counter(str(row["state"]) for row in group)
+        steps = sorted({int(row["steps"]) for row in group})
+        length = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
+        shown = ", ".join(f"{count} {word}" for word, count in sorted(states.items()))
+        yield (
+            f"{task:16s} {arm:{width}s}  {shown}; s={levels}; {seeds} seed{'s' * (seeds > 1)}; "
+            f"{length} steps{f'; {at}' if at else ''}"
         )
-    left = sum(
-        int(row["steps"]) for row in {r["id"]: r for r in rows}.values() if row["state"] != "done"
-    )
-    echo(f"{len(plan.cells)} cells, about {left} optimizer steps left to take", err=True)
-    echo(_time_left(session, plan, machine, paces), err=True)
-    hours = total_gpu_hours(plan.cells.values())
-    if hours is not None:
-        echo(f"about {hours:.1f} GPU-hours for all of them: {REASON}", err=True)
-    if not all(cell.resolved for cell in plan.cells.values()):
-        echo("data or weights are not fetched yet: ids are provisional (smc-bench fetch)", err=True)
-    if draw:
-        _draw(plan, labels(plan))
 
 
 def _rows(session: Session, plan: Plan, paces: Paces) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smc_bench.cli.common import Session, fail, json_option, say, suite_command
+from smc_bench.cli.common import Session, fail, format_option, print_json, reading_command, say
+from smc_bench.cli.formats import Form
+from smc_bench.cli.missing import tell_missing
 from smc_bench.cli.output import echo
 from smc_bench.names import below
 from smc_bench.suite.expand import Plan
@@ -24,7 +28,10 @@ if TYPE_CHECKING:
 
 def folder_of(session: Session, plan: Plan) -> Path:
     """Where a suite's tables and plots go: always below the results folder."""
-    return below(session.store.root / "reports", plan.loaded.suite.name, plan.loaded.profile)
+    places = [plan.loaded.suite.name, plan.loaded.profile]
+    if session.only:  # beside the whole report, which must not be lost to a part of it
+        places.append("only-" + re.sub(r"[^\w.=+-]+", "_", ",".join(session.only))[:100])
+    return below(session.store.root / "reports", *places)
 
 
 def tell(results: Results) -> bool:
@@ -94,37 +101,48 @@ def _verdicts(session: Session, results: Results) -> str:
     """Verdicts on the claims about this suite; empty where there are none."""
     from smc_bench.report.claims import text as verdict_text
     from smc_bench.report.claims.verdicts import judge
-    from smc_bench.suite.claims import claims_about
 
-    verdicts = judge(claims_about(session.suite), results)
+    verdicts = judge(session.claims(), results)
     return verdict_text.markdown(results, verdicts) if verdicts else ""
 
 
 @click.command("table")
-@suite_command
-@json_option
+@reading_command
+@format_option
 @click.option("--metric", help="Another metric than the task's primary one.")
 @click.option("--recovery", is_flag=True, help="Add the percentage of the dense score.")
 @click.option("--against", type=click.Choice(["reported"]), help="Compare with published numbers.")
 def table(
-    session: Session, as_json: bool, metric: str | None, recovery: bool, against: str | None
+    session: Session, form: Form | None, metric: str | None, recovery: bool, against: str | None
 ) -> None:
-    """Print the comparison table of what is finished."""
+    """Print the comparison table of what is finished; exit 1 where nothing is."""
     from smc_bench.report.data.results import Results
-    from smc_bench.report.tables import tables
+    from smc_bench.report.tables.footnotes import footnotes
 
     plan = session.plan()
     if metric is not None:
         check_metric(plan, metric)
     results = Results.of(plan, session.store, metric)
-    if as_json:
-        echo(results.data.to_json(orient="records", indent=1))
+    notes = tell_missing(session, plan)
+    if form == "json":
+        rows = json.loads(results.data.to_json(orient="records"))
+        print_json(rows, plan=plan, notes=[*notes, *footnotes(results)])
     else:
-        echo(tables.markdown(results, recovery=recovery))
+        echo(_table_as(results, form or "md", recovery=recovery).rstrip("\n"))
         if against:
             echo(_against_reported(session, results))
-    if tell(results):
+    if tell(results) or not _anything(results):
         sys.exit(1)
+
+
+def _table_as(results: Results, form: Form, *, recovery: bool) -> str:
+    from smc_bench.report import escape
+    from smc_bench.report.tables.html import html
+    from smc_bench.report.tables.tables import latex, markdown
+
+    if form == "csv":
+        return escape.to_csv(results.summary)
+    return {"md": markdown, "tex": latex, "html": html}[form](results, recovery=recovery)
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -139,7 +157,7 @@ def _against_reported(session: Session, results: Results, *, only_answers: bool 
 
 
 @click.command("plot")
-@suite_command
+@reading_command
 @click.option(
     "--columns",
     type=click.Choice(["one", "two"]),
@@ -152,7 +170,9 @@ def plot(session: Session, columns: Width) -> None:
     from smc_bench.report.data.results import Results
     from smc_bench.report.outputs import Written
 
-    results = Results.of(session.plan(), session.store)
+    plan = session.plan()
+    results = Results.of(plan, session.store)
+    tell_missing(session, plan)
     if not _anything(results):
         tell(results)
         fail(f"{session.suite}: nothing to draw: no cell of it has a result yet")
@@ -188,8 +208,10 @@ def _anything(results: Results) -> bool:
 
 
 @click.command("report")
-@suite_command
+@reading_command
 def report(session: Session) -> None:
     """Write tables and plots of what is finished."""
-    if not write_report(session, session.plan()):
+    plan = session.plan()
+    tell_missing(session, plan)
+    if not write_report(session, plan):
         sys.exit(1)

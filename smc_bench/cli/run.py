@@ -15,7 +15,7 @@ from smc_bench.cli.before_run import (
     warn_of_slow_bf16,
     with_trackers,
 )
-from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.cli.common import Session, only_option, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Display, names_of
 from smc_bench.cli.output import LOG, echo
@@ -55,12 +55,7 @@ from smc_bench.suite.yaml_file import nearest
     default=1,
     help="Train each cell in so many processes, one GPU each (with --slurm: --gpus).",
 )
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Only cells with arm, task, seed or sparsity so.",
-)
+@only_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -113,9 +108,13 @@ def command(
     if here and not gpus and not dry_run:
         refuse_paper_without_gpu(plan, cells)
     if dry_run:
-        for cell in cells.values():
-            echo(f"{session.store.folder(cell.folder).state():11s} {cell.folder}")
+        states = {key: session.store.folder(c.folder).state() for key, c in cells.items()}
+        for key, cell in cells.items():
+            echo(f"{states[key]:11s} {cell.folder}")
+        left = sum(state != "done" for state in states.values())
+        echo(f"{left} of {len(cells)} cells would run")
         return
+    session.remember(plan)
     # A cell that trains on several GPUs takes the place of as many cells.
     machine = this_machine(jobs, gpus[::gpus_per_cell], threads) if here else None
     processes = gpus_per_cell if gpus_per_cell > 1 else None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
-from smc_bench.cli.common import Session, suite_command
+from smc_bench.cli.common import Session, only_option, suite_command
 from smc_bench.cli.report import end, folder_of
 
 
 @click.command("schedules")
 @suite_command
-def command(session: Session) -> None:
+@only_option
+def command(session: Session, only: tuple[str, ...]) -> None:
     """Draw sparsity and learning rate over training of each arm."""
     from smc_bench.report.figures import schedules
     from smc_bench.report.outputs import Written
 
+    session = replace(session, only=only)
     plan = session.plan()
     written = Written()
     written.files(folder_of(session, plan), schedules.makers(plan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from smc_bench.cli.common import Session, say, suite_command
+from smc_bench.cli.common import Session, reading_command, say
 from smc_bench.cli.output import echo
 from smc_bench.cli.report import end, folder_of
 from smc_bench.environment import computing
@@ -14,7 +14,7 @@ from smc_bench.tasks.specs import SPECS
 
 
 @click.command("temperatures")
-@suite_command
+@reading_command
 @click.option(
     "--temperature",
     "temperatures",

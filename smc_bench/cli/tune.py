@@ -12,7 +12,7 @@ from smc_bench.cli.live import Display
 from smc_bench.cli.run import follow
 from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.inputs.pins import SourcePins
-from smc_bench.dispatch.local.capacity import this_machine
+from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.local.pool import LocalPool, Options
 from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
 from smc_bench.errors import StoreError, SuiteError
@@ -25,7 +25,8 @@ from smc_bench.tasks.specs import SPECS
 @click.command("tune")
 @suite_command
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at once, as for run.")
-def command(session: Session, jobs: int | None) -> None:
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of all tries, as for run.")
+def command(session: Session, jobs: int | None, threads: int | None) -> None:
     """Choose learning rates for a suite whose profile has a ``tune:`` section."""
     loaded = session.load(tuned=False)
     tune = loaded.suite.tune
@@ -36,8 +37,9 @@ def command(session: Session, jobs: int | None) -> None:
     session.store.check_writable()
     fetch_inputs(session)
     pins = SourcePins(session.roots, session.lock(), network=True, measure=True)
-    dense = _chosen(session, loaded, tries(loaded, pins), jobs)
-    arms = _arms(session, loaded, pins, dense, jobs)
+    machine = this_machine(jobs, visible_gpus(), threads)
+    dense = _chosen(session, loaded, tries(loaded, pins), machine)
+    arms = _arms(session, loaded, pins, dense, machine)
     path = tuned_path(loaded.path, loaded.profile)
     path.parent.mkdir(exist_ok=True)
     told = f"smc-bench tune {loaded.path.name} --profile {loaded.profile}"
@@ -52,22 +54,22 @@ def command(session: Session, jobs: int | None) -> None:
 
 
 def _arms(
-    session: Session, loaded: LoadedSuite, pins: Pins, dense: list[Choice], jobs: int | None
+    session: Session, loaded: LoadedSuite, pins: Pins, dense: list[Choice], machine: Machine
 ) -> list[Choice]:
     """Choices for the arms, taught by the dense models at the rates chosen for these."""
     rates = {choice.task: choice.peak for choice in dense}
-    return _chosen(session, loaded, tries(loaded, pins, rates), jobs)
+    return _chosen(session, loaded, tries(loaded, pins, rates), machine)
 
 
 def _chosen(
-    session: Session, loaded: LoadedSuite, attempts: list[Try], jobs: int | None
+    session: Session, loaded: LoadedSuite, attempts: list[Try], machine: Machine
 ) -> list[Choice]:
     """Run tries and take the best of each arm.
 
     Raises:
         StoreError: If a try is not finished, or all of an arm's diverged.
     """
-    _run(session, loaded, attempts, jobs)
+    _run(session, loaded, attempts, machine)
     groups: dict[tuple[str, str], list[Try]] = {}
     for attempt in attempts:
         groups.setdefault((attempt.task, attempt.arm), []).append(attempt)
@@ -103,15 +105,13 @@ def _score(session: Session, attempt: Try) -> float | None:
     )
 
 
-def _run(session: Session, loaded: LoadedSuite, attempts: list[Try], jobs: int | None) -> None:
+def _run(session: Session, loaded: LoadedSuite, attempts: list[Try], machine: Machine) -> None:
     """Bring the tries, and the teacher of the arms', to a record."""
     cells = {attempt.cell.id: attempt.cell for attempt in attempts}
-    gpus = visible_gpus()
-    machine = this_machine(jobs, gpus)
     spec = WorkerSpec.of(session.store, session.roots, loaded.suite.execution, session.include)
     paces = Paces(session.store, gpu=machine.gpus)
     display = Display(cells, session.store, paces, jobs=machine.jobs)
-    pool = LocalPool(spec, Options(machine.jobs, gpus), display.announce)
+    pool = LocalPool(spec, Options(machine.jobs, visible_gpus(), machine.cores), display.announce)
     display.reused = pool.submit(cells).reused
     outcome = follow(pool, cells, display)
     if outcome.interrupted:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import Session, fail, say, suite_command
+from smc_bench.cli import complete
+from smc_bench.cli.common import Session, fail, reading_command, say
 from smc_bench.cli.output import echo
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json
@@ -16,8 +18,8 @@ from smc_bench.suite.cell import Cell, difference
 
 
 @click.command("why")
-@suite_command
-@click.argument("cell_id")
+@partial(reading_command, then_id=True)
+@click.argument("cell_id", metavar="ID", required=False, shell_complete=complete.ids)
 def command(session: Session, cell_id: str) -> None:
     """Compare a cell of a suite with the nearest stored cell of the same task."""
     cells = [c for key, c in session.plan().cells.items() if key.startswith(cell_id)]
@@ -32,7 +34,8 @@ def command(session: Session, cell_id: str) -> None:
     if folder.state() == "done":
         echo(f"reused: {folder.path} has a record with the same identity")
         return
-    stored = _stored(session.store.cells.glob(f"{cell.task.name}/*/cell.json"))
+    places = (root / "cells" / cell.task.name for root in session.store.roots)
+    stored = _stored(path for place in places for path in place.glob("*/cell.json"))
     near = sorted(
         (len(difference(cell, other)), other.id, other) for other in stored if other.id != cell.id
     )

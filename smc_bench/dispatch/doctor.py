@@ -127,6 +127,9 @@ def check_slurm(partition: str | None, *, needed: bool = True) -> list[Finding]:
         return [Finding("slurm", "note", "no SLURM here: cells run on this machine")]
     if absent:
         return [Finding("slurm", "bad", f"not found: {', '.join(absent)}")]
+    if not needed and _unconfigured():
+        text = "SLURM's commands are here, but no cluster is set up: cells run on this machine"
+        return [Finding("slurm", "note", text)]
     findings = [Finding("slurm", "ok", f"found: {', '.join(_COMMANDS)}")]
     findings.append(_asked("squeue", lambda: f"{len(slurm_queue.queue())} jobs of yours"))
     findings.append(_asked("sacct", lambda: _accounting()))
@@ -136,6 +139,15 @@ def check_slurm(partition: str | None, *, needed: bool = True) -> list[Finding]:
     if partition is not None:
         findings.append(_asked("partition", lambda: _partition(partition)))
     return findings
+
+
+def _unconfigured() -> bool:
+    """Whether SLURM is installed but belongs to no cluster (its own words)."""
+    try:
+        slurm_queue.queue()
+    except SlurmError as error:
+        return "configuration source" in str(error)
+    return False
 
 
 def _asked(check: str, ask: Callable[[], str]) -> Finding:

@@ -48,6 +48,10 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         type_vocab_size=1,
     ),
 }
+# all-MiniLM-L6-v2, as suites call it (sources/weights.py).
+CONFIGS["minilm-l6"] = lambda: BertConfig(
+    hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+)
 _HEADS: dict[Family, Head] = {
     "classification": "sequence_classification",
     "regression": "sequence_classification",

@@ -21,8 +21,10 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, sort_keys: bool = True) -> None:
     """Write a JSON file so that it is there whole or not at all.
+
+    Without ``sort_keys`` the keys stay in the order that they have.
 
     Raises:
         OSError: If the disk is full or the folder can't be written.
@@ -31,7 +33,7 @@ def write_json(path: Path, content: Any) -> None:
     temporary = _beside(path)
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, sort_keys=True)
+            json.dump(content, file, indent=1, sort_keys=sort_keys)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())

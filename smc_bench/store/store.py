@@ -44,6 +44,11 @@ def now() -> str:
 class CellFolder(Attempts):
     """The folder of one cell."""
 
+    @property
+    def relative(self) -> str:
+        """The folder below ``cells/``, as ``Cell.folder`` has it."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
     def create(self, cell: dict[str, Any]) -> None:
         """Make the folder and write the cell's settings, unless they are there as they should."""
         path = self.path / "cell.json"
@@ -196,16 +201,25 @@ class Store:
         self.root = root
         self.cells = root / "cells"
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The results folders that are read: this one."""
+        return (self.root,)
+
     def folder(self, relative: str) -> CellFolder:
         """The folder of a cell, by ``Cell.folder``."""
         return CellFolder(self.cells / relative)
 
+    def matching(self, cell_id: str) -> list[CellFolder]:
+        """The folders of all cells whose id starts with ``cell_id``."""
+        if not re.fullmatch(r"[0-9a-f]{1,12}", cell_id):  # anything else could be a pattern
+            return []
+        return [CellFolder(path) for path in sorted(self.cells.glob(f"*/*-{cell_id}*"))]
+
     def by_id(self, cell_id: str) -> CellFolder | None:
         """The folder of the only cell whose id starts with ``cell_id``."""
-        if not re.fullmatch(r"[0-9a-f]{1,12}", cell_id):  # anything else could be a pattern
-            return None
-        found = sorted(self.cells.glob(f"*/*-{cell_id}*"))
-        return CellFolder(found[0]) if len(found) == 1 else None
+        found = self.matching(cell_id)
+        return found[0] if len(found) == 1 else None
 
     def check_writable(self) -> None:
         """Fail early where results could not be kept.

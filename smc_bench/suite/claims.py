@@ -15,11 +15,11 @@ from smc_bench.suite.load import shipped_recipes
 from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.schema import SparsityOver
+from smc_bench.suite.shipped import CLAIMS as FILE
 from smc_bench.suite.yaml_file import YamlFile, nearest, read_yaml
 from smc_bench.tasks.specs import SPECS
 
 Direction = Literal["better", "no_worse", "equal"]
-FILE = "claims.yaml"
 
 
 def _listed(value: object) -> object:

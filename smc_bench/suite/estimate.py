@@ -7,6 +7,7 @@ two more); evaluation, the teacher's one pass and data loading are left out. No 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,6 +23,15 @@ REASON = (
     "an estimate, not a measurement: 3 x forward FLOPs of the encoder at full sequence length, "
     f"over an assumed {MIXED_RATE / 1e12:.0f} TFLOP/s (fp32: {FULL_RATE / 1e12:.0f})"
 )
+
+
+# What names of models on the Hub say of their size: from BERT-base on, days on a processor.
+_LARGE = re.compile(r"(?i)(?<![a-z0-9])(base|large|x+l(arge)?|huge|[0-9.]+b)(?![a-z0-9])")
+
+
+def needs_gpu(model: str) -> bool:
+    """Whether a model's name says that it is too large to be trained without a GPU."""
+    return model in ENCODERS or _LARGE.search(model) is not None
 
 
 @dataclass(frozen=True)

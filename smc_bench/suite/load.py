@@ -23,10 +23,15 @@ from smc_bench.suite.yaml_file import KeyPath, YamlFile, dotted, nearest, read_y
 from smc_bench.tasks.specs import SPECS
 
 BUILT_IN = "paper"
+"""The profile of every suite that changes nothing: the suite as it is written."""
+
+PLAIN = "default"
+"""What this profile is called in a suite that has no profiles and names none."""
+
 MAX_CELLS = 20_000
 """Of one suite under one profile; the largest that is shipped has 480."""
 
-__all__ = ["BUILT_IN", "LoadedSuite", "load_suite", "shipped_recipes"]
+__all__ = ["BUILT_IN", "PLAIN", "LoadedSuite", "load_suite", "shipped_recipes"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,10 @@ def _validated(file: YamlFile, overrides: Overrides) -> Suite:
 
 
 def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profile]:
-    wanted = name or suite.default_profile
+    plain = not suite.profiles and "default_profile" not in file.data
+    wanted = name or (PLAIN if plain else suite.default_profile)
+    if plain and wanted == PLAIN:
+        return wanted, Profile()
     if wanted in suite.profiles:
         return wanted, suite.profiles[wanted]
     if wanted == BUILT_IN:

@@ -6,7 +6,7 @@ import math
 
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.expand import Entry, Plan
+from smc_bench.suite.expand import DENSE_ARM, Entry, Plan
 from smc_bench.suite.yaml_file import nearest
 
 KEYS = ("arm", "task", "seed", "sparsity", "compare_at", "id")
@@ -56,6 +56,31 @@ def select(plan: Plan, only: tuple[str, ...], *, teachers: bool = True) -> dict[
         raise SuiteError(f"--only {' '.join(only)}: no cell of this suite matches{hint}")
     needed = {cell.teacher for cell in chosen.values()} if teachers else set()
     return {key: cell for key, cell in plan.cells.items() if key in chosen or key in needed}
+
+
+def narrowed(plan: Plan, only: tuple[str, ...]) -> Plan:
+    """A plan with the entries that match, and the dense cells of their tasks.
+
+    Raises:
+        SuiteError: See :func:`select`.
+    """
+    if not only:
+        return plan
+    wanted = parse_filters(only)
+    select(plan, only)
+    chosen = [e for e in plan.entries if all(_is(e, k, v) for k, v in wanted.items())]
+    tasks = {e.cell.task for e in chosen}
+    kept = {id(e) for e in chosen}
+    kept |= {id(e) for e in plan.entries if e.arm == DENSE_ARM and e.cell.task in tasks}
+    return Plan(plan.loaded, tuple(e for e in plan.entries if id(e) in kept))
+
+
+def values(plan: Plan, key: str) -> list[str]:
+    """What a plan has at a key of ``--only``, in its own order."""
+    if key == "sparsity":
+        return list(dict.fromkeys(f"{entry.target:g}" for entry in plan.entries))
+    found = dict.fromkeys(_names(entry).get(key, "") for entry in plan.entries)
+    return [value for value in found if value]
 
 
 def _nearest_value(plan: Plan, wanted: dict[str, list[str]]) -> str:

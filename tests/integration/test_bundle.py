@@ -25,7 +25,7 @@ def test_unpacked_bundle_gives_the_same_cells_without_the_sources(
     bundle = tmp_path / "out" / "tiny.tar"
     results = tmp_path / "results"
     smc("fetch", suite_file, "--results", results, "--data-root", mirror, "--bundle", bundle)
-    before = json.loads(smc("plan", suite_file, "--data-root", mirror, "--json"))
+    before = json.loads(smc("plan", suite_file, "--data-root", mirror, "--json"))["data"]
     site = tmp_path / "site"
     with tarfile.open(bundle) as tar:
         tar.extractall(site, filter="data")
@@ -33,7 +33,7 @@ def test_unpacked_bundle_gives_the_same_cells_without_the_sources(
     offline = {"HF_HUB_OFFLINE": "1", "SMC_BENCH_OFFLINE": "1"}
     places = {"SMC_BENCH_CACHE": str(site / "cache"), "SMC_BENCH_DATA_ROOT": str(site / "data")}
     words = ("--set", f"model={site / 'models' / tiny_model.name}")
-    after = json.loads(smc("plan", suite_file, *words, "--json", **offline, **places))
+    after = json.loads(smc("plan", suite_file, *words, "--json", **offline, **places))["data"]
     assert [row["id"] for row in after] == [row["id"] for row in before]
     assert f"--set model=$PWD/models/{tiny_model.name}" in (site / "README.txt").read_text()
     assert json.loads((site / "lock.json").read_text()) == {}

@@ -81,11 +81,13 @@ def test_a_model_in_a_folder_beside_the_suite(smc: Callable[..., Any], tmp_path:
         assert str(tmp_path) not in record.with_name(name).read_text()
     config = json.loads((record.parent / "weights" / "config.json").read_text())
     assert config["id2label"] == {"0": "negative", "1": "positive"}
-    states = json.loads(smc("status", "--json").stdout)
+    rows = json.loads(smc("status", "--json").stdout)["data"]
+    states = {row["id"]: row["state"] for row in rows}
     assert sorted(states.values()) == ["done", "missing", "missing"]
     # A file that the tokenizer would read makes another model.
     (tmp_path / "model" / "added_tokens.json").write_text("{}")
-    assert set(json.loads(smc("status", "--json").stdout).values()) == {"missing"}
+    rows = json.loads(smc("status", "--json").stdout)["data"]
+    assert {row["state"] for row in rows} == {"missing"}
 
 
 def test_a_model_that_is_not_there(smc: Callable[..., Any], tmp_path: Path) -> None:

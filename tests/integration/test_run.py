@@ -56,8 +56,8 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     again = smc("run", *where)
     assert "3 of 3 cells done" in again.stderr
     assert records(results) == first
-    states = json.loads(smc("status", *where, "--json").stdout)
-    assert set(states.values()) == {"done"}
+    states = json.loads(smc("status", *where, "--json").stdout)["data"]
+    assert {row["state"] for row in states} == {"done"}
 
 
 def _check_layers(results: Path, record: dict[str, Any]) -> None:

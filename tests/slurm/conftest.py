@@ -133,8 +133,7 @@ class Bench:
         done = subprocess.run(
             self.words("status", "--json"), capture_output=True, text=True, cwd=PROJECT, check=True
         )
-        states: dict[str, str] = json.loads(done.stdout)
-        return states
+        return {row["id"]: row["state"] for row in json.loads(done.stdout)["data"]}
 
     def cells(self, pattern: str = "*") -> list[CellFolder]:
         return [CellFolder(path) for path in sorted(Store(self.results).cells.glob(f"*/{pattern}"))]

@@ -28,7 +28,7 @@ def frame(
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1 (``sparsity`` is the target,
-    ``reached`` what was measured of it), time in seconds of training. ``packages`` are major
+    ``reached`` what was measured of it), time in seconds of training. ``packages`` are
     versions, ``data`` the pins of rows and weights. ``found`` holds :func:`records`, where they
     were read before.
     """
@@ -93,6 +93,6 @@ def _origin(provenance: dict[str, Any]) -> dict[str, object]:
     return {
         "commit": provenance.get("git_commit"),
         "dirty": provenance.get("git_dirty"),
-        "packages": ", ".join(f"{name} {v.split('.')[0]}" for name, v in sorted(versions.items())),
+        "packages": ", ".join(f"{name} {v}" for name, v in sorted(versions.items())),
         "data": ", ".join(f"{name} {pin}" for name, pin in sorted(pins.items())),
     }

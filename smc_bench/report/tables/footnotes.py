@@ -129,7 +129,7 @@ def mixing(data: pd.DataFrame) -> list[str]:
     for text in dict.fromkeys(done["packages"]):
         for item in filter(None, text.split(", ")):
             name, _, version = item.rpartition(" ")
-            majors.setdefault(name, set()).add(version)
+            majors.setdefault(name, set()).add(version.partition(".")[0])
     for name, versions in majors.items():
         if len(versions) > 1:
             found.append(f"Mixes major versions of {name}: {', '.join(sorted(versions))}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from smc_bench.report.statistics.significance import BOLD
 from smc_bench.report.tables.footnotes import footnotes
 from smc_bench.suite.expand import DENSE_ARM
 
-Style = Literal["markdown", "latex"]
+Style = Literal["markdown", "latex", "html"]
 
 AT = {
     "": "",
@@ -85,6 +86,9 @@ def _marked(text: str, *, bold: bool, style: Style) -> str:
     if style == "latex":
         text = escape.latex(text)
         return f"\\textbf{{{text}}}" if bold else text
+    if style == "html":
+        text = html.escape(text)
+        return f"<strong>{text}</strong>" if bold else text
     text = escape.markdown(text)
     return f"**{text}**" if bold else text
 

@@ -70,7 +70,10 @@ def test_include_from_the_environment(tmp_path: Path) -> None:
 def test_settings_from_the_environment(tmp_path: Path) -> None:
     where = ("--data-root", str(tmp_path), "--results", str(tmp_path / "r"), "--json")
     done = run("plan", QUICK, *where, SMC_BENCH_PLAN_SET="seeds=[07,010] train.rows=64")
-    assert {row["seed"] for row in json.loads(done.stdout) if row["arm"] != "dense"} == {7, 10}
+    assert {row["seed"] for row in json.loads(done.stdout)["data"] if row["arm"] != "dense"} == {
+        7,
+        10,
+    }
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def called(*arguments: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def reports(folder: Path, profile: str = "paper") -> Path:
+def reports(folder: Path, profile: str = "default") -> Path:
     return folder / "r" / "reports" / "made_up" / profile
 
 

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from smc_bench.cli import before_run
-from smc_bench.cli.before_run import warn_of_slow_bf16, with_trackers
+from smc_bench.cli.before_run import refuse_paper_without_gpu, warn_of_slow_bf16, with_trackers
 from smc_bench.engine.recipe import Execution
 from smc_bench.suite.cell import Cell
+from smc_bench.suite.expand import expand
+from smc_bench.suite.load import load_suite
+from tests.contract.test_shipped import NoPins
+from tests.helpers.records import suite_file
 from tests.unit.suite.test_identity import BASE, with_value
 
 
@@ -46,3 +52,27 @@ def test_trackers_come_from_the_command_line_or_else_the_suite(
     said = capsys.readouterr().err
     assert "tracker wandb is not installed here: pip install 'smc-bench[wandb]'" in said
     assert "mlflow" not in said
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "code"),
+    [
+        ("minilm-l6", None, None),
+        ("minilm-l6", "paper", None),
+        ("google-bert/bert-base-uncased", None, 2),
+        ("google-bert/bert-base-uncased", "default", None),
+    ],
+)
+def test_a_suite_of_ones_own_runs_here_unless_its_model_is_large(
+    tmp_path: Path, model: str, profile: str | None, code: int | None
+) -> None:
+    plan = expand(load_suite(suite_file(tmp_path, model=model), profile), NoPins())
+    context = click.Context(click.Command("run"))
+    context.params["profile"] = profile
+    found = None
+    with context:
+        try:
+            refuse_paper_without_gpu(plan, plan.cells)
+        except SystemExit as left:
+            found = left.code
+    assert found == code

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from smc_bench.cli.main import cli
 from smc_bench.dispatch import doctor
 from smc_bench.dispatch.doctor import check_files, check_node, check_slurm
+from smc_bench.errors import SlurmError
 from smc_bench.store import exclusive
 from tests.helpers.fake_slurm import FakeSlurm
 
@@ -93,3 +94,15 @@ def test_a_node_that_never_answers_is_bad_and_its_job_is_cancelled(
     finding = check_node(tmp_path, None, 0.0)
     assert finding.verdict == "bad"
     assert cancelled == ["12"]
+
+
+def test_slurm_without_a_cluster_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*words: str) -> str:
+        raise SlurmError("squeue: fatal: Could not establish a configuration source")
+
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(doctor.slurm_queue, "ask", ask)
+    (finding,) = check_slurm(None, needed=False)
+    assert (finding.verdict, "no cluster is set up" in finding.text) == ("note", True)
+    found = {finding.check: finding.verdict for finding in check_slurm(None, needed=True)}
+    assert found["squeue"] == "bad"

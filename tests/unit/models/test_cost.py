@@ -72,3 +72,10 @@ def test_the_verb_prints_shares() -> None:
     assert done.exit_code == 0, done.output
     assert "| encoder | 85,054,464 | 78.108" in done.output
     assert "99.998" in done.output
+
+
+def test_minilm_by_its_alias() -> None:
+    costs = component_costs("minilm-l6", "span", 2, 128)
+    # 6 layers of 4 d^2 + 2 d (4 d) weights, d = 384; tables and LayerNorm.
+    assert costs["encoder"].prunable == 6 * (4 * 384**2 + 2 * 384 * 1536)
+    assert costs["embeddings"].parameters == (30522 + 512 + 2 + 2) * 384

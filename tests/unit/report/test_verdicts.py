@@ -230,7 +230,7 @@ def test_the_command_says_it_with_numbers_and_cells(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     assert "**supported**" in done.output
-    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)[0]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)["data"][0]
     assert found["verdict"] == "supported"
     comparison = found["comparisons"][0]
     assert comparison["low"] < comparison["effect"] < comparison["high"]
@@ -244,7 +244,7 @@ def test_a_report_holds_verdicts_and_published_numbers_where_there_are_any(tmp_p
     (tmp_path / "claims.yaml").write_text(json.dumps({"claims": {"it": content}}))
     done = CliRunner().invoke(cli, ["report", str(suite), "--results", str(tmp_path / "r")])
     assert done.exit_code == 0, done.output
-    folder = tmp_path / "r" / "reports" / "made_up" / "paper"
+    folder = tmp_path / "r" / "reports" / "made_up" / "default"
     assert "**supported**" in (folder / "verdicts.md").read_text()
     assert "**unknown**" in (folder / "against.md").read_text()
 

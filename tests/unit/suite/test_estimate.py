@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.models.cost import component_costs
-from smc_bench.suite.estimate import ENCODERS, gpu_hours, total_gpu_hours
+from smc_bench.suite.estimate import ENCODERS, gpu_hours, needs_gpu, total_gpu_hours
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from tests.contract.test_shipped import NoPins
@@ -35,3 +35,21 @@ def test_hours_of_a_published_run_by_hand() -> None:
 def test_unknown_models_have_no_estimate() -> None:
     plan = expand(load_suite(SUITES / "table2.yaml", "laptop"), NoPins())
     assert total_gpu_hours(plan.cells.values()) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "needed"),
+    [
+        ("minilm-l6", False),
+        ("./tiny-bert", False),
+        ("sentence-transformers/all-MiniLM-L6-v2", False),
+        ("prajjwal1/bert-tiny", False),
+        ("database/embaselarge", False),
+        ("google-bert/bert-base-uncased", True),
+        ("FacebookAI/roberta-large", True),
+        ("microsoft/deberta-v2-xxlarge", True),
+        ("Qwen/Qwen2.5-0.5B", True),
+    ],
+)
+def test_which_names_speak_of_a_size_that_needs_a_gpu(model: str, needed: bool) -> None:
+    assert needs_gpu(model) == needed

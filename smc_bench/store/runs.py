@@ -1,0 +1,139 @@
+"""The suites that a results folder has seen run, kept as they were resolved.
+
+``suites/<name>.<profile>/<time>-<id>.json``: the time (UTC) says which is the newest, the id is
+made from the content. The same run once more only renews the time. Results may be given away, so
+the folders of the suite's file and of data are noted in the cache instead, ``runs/<id>.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from smc_bench.errors import StoreError
+from smc_bench.store.files import read_json, write_json
+from smc_bench.suite.stored import StoredSuite
+
+FOLDER = "suites"
+
+_TIME = "%Y%m%dT%H%M%S.%fZ"
+_FILE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-(?P<id>[0-9a-f]{12})\.json")
+
+
+@dataclass(frozen=True, order=True)
+class StoredRun:
+    """One run of a suite, by its file's name.
+
+    Attributes:
+        time: When it was last started, UTC; sorts by time.
+        id: Made from what was run.
+        suite: The suite's name.
+        profile: The profile in force.
+        path: The file.
+    """
+
+    time: str
+    id: str
+    suite: str
+    profile: str
+    path: Path
+
+    @property
+    def when(self) -> str:
+        """The time as people write it."""
+        return f"{self._parsed:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def seconds(self) -> float:
+        """The time in seconds since 1970."""
+        return self._parsed.timestamp()
+
+    @property
+    def _parsed(self) -> datetime:
+        return datetime.strptime(self.time, _TIME).replace(tzinfo=UTC)
+
+    def read(self) -> StoredSuite:
+        """What was run.
+
+        Raises:
+            StoreError: The file is damaged, or of another version.
+        """
+        content = read_json(self.path)
+        try:
+            return StoredSuite.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise StoreError(
+                f"{self.path}: not a suite that this version reads: {where}: {first['msg']}; give "
+                "the suite's file, or run it again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's inputs lay on this machine, absolute."""
+
+    suite: Path | None = None
+    data_root: Path | None = None
+
+    @classmethod
+    def of(cls, run: StoredRun, cache: Path) -> Place:
+        """What the cache knows of a run; nothing of one from another machine."""
+        with suppress(StoreError, AttributeError, TypeError):
+            found: dict[str, Any] = read_json(_note(run.id, cache)) or {}
+            paths = (found.get("suite"), found.get("data_root"))
+            return cls(*(None if path is None else Path(path) for path in paths))
+        return cls()
+
+
+def _note(run_id: str, cache: Path) -> Path:
+    return cache / "runs" / f"{run_id}.json"
+
+
+def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> StoredRun:
+    """Keep a suite with the results, as the newest, and in the cache where it lay.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    content = stored.model_dump(mode="json")
+    folder = root / FOLDER / f"{stored.name}.{stored.profile}"
+    # The order of arms is that of tables, so it is part of what was run.
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    time = datetime.now(UTC).strftime(_TIME)
+    path = folder / f"{time}-{digest}.json"
+    write_json(path, content, sort_keys=False)
+    for older in folder.glob(f"*-{digest}.json"):
+        if older.name < path.name:
+            with suppress(OSError):
+                older.unlink()
+    with suppress(OSError):  # only convenience
+        write_json(
+            _note(digest, cache),
+            {"suite": str(place.suite), "data_root": place.data_root and str(place.data_root)},
+        )
+    return StoredRun(time, digest, stored.name, stored.profile, path)
+
+
+def runs(*roots: Path) -> list[StoredRun]:
+    """All runs that some results folders know, the newest first; no file is opened."""
+    return sorted((run for root in roots for run in _of(root)), reverse=True)
+
+
+def _of(root: Path) -> Iterator[StoredRun]:
+    for path in (root / FOLDER).glob("*/*.json"):
+        named = _FILE.fullmatch(path.name)
+        # A suite's name has no dot; a profile's may.
+        suite, _, profile = path.parent.name.partition(".")
+        if named and suite and profile:
+            yield StoredRun(named["time"], named["id"], suite, profile, path)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from smc_bench.errors import SuiteError
+from smc_bench.suite.claims import claims_about
+from smc_bench.suite.expand import expand
+from smc_bench.suite.load import load_suite
+from smc_bench.suite.overrides import parse_overrides
+from smc_bench.suite.shipped import shipped_suites, suite_path
+from smc_bench.suite.stored import KeptPins, Origin, StoredSuite, public
+from smc_bench.tasks.specs import TaskSpec
+
+
+class Pins:
+    """Another pin for everything that is asked."""
+
+    def __init__(self, precision: str | None = "bf16") -> None:
+        self.chosen = precision
+
+    def data(self, spec: TaskSpec, config: str, split: str) -> str:
+        return f"{spec.name}-{config}-{split}"
+
+    def model(self, reference: str) -> str:
+        return f"pin of {Path(reference).name}"
+
+    def precision(self) -> str | None:
+        return self.chosen
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_a_stored_suite_makes_the_same_cells(name: str) -> None:
+    path = shipped_suites()[name]
+    for profile in load_suite(path).suite.profiles:
+        plan = expand(load_suite(path, profile), Pins())
+        stored = StoredSuite.of(plan, claims_about(path), Origin(file=path.name))
+        read = StoredSuite.model_validate(json.loads(json.dumps(stored.model_dump(mode="json"))))
+        again = read.plan()
+        assert again.entries == plan.entries
+        assert again.loaded.note == plan.loaded.note
+        assert set(read.claims) == {
+            n for n, c in claims_about(path).items() if c.suite == plan.loaded.suite.name
+        }
+
+
+def test_settings_are_part_of_what_is_stored() -> None:
+    overrides = parse_overrides(("seeds=[7]", "train.rows=64"))
+    plan = expand(load_suite(suite_path("quickstart"), None, overrides), Pins())
+    again = StoredSuite.of(plan, {}, Origin(file="q")).plan()
+    assert {entry.cell.recipe.train.rows for entry in again.entries} == {64}
+    assert again.entries == plan.entries
+
+
+def test_a_run_of_another_version_is_refused_in_a_sentence() -> None:
+    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    stored = StoredSuite.of(plan, {}, Origin(file="q"))
+    newer = stored.model_copy(update={"suite": {**stored.suite, "novelty": 1}})
+    with pytest.raises(SuiteError, match=r"suite quickstart: stored by another version .*novelty"):
+        newer.load()
+
+
+def test_other_models_are_asked_of_others() -> None:
+    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    stored = StoredSuite.of(plan, {}, Origin(file="q"))
+    assert KeptPins(stored).model("anything") == "pin of minilm-l6"
+    kept = KeptPins(stored, Pins())
+    assert kept.model("minilm-l6") == "pin of minilm-l6"
+    assert kept.model("/a/folder") == "pin of folder"
+
+
+def test_no_folder_of_a_model_is_stored() -> None:
+    assert public("model=/home/me/bert") == "model=./bert"
+    assert public("model=owner/name") == "model=owner/name"
+    assert public("train.rows=5") == "train.rows=5"
+
+
+def test_suites_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = suite_path("quickstart")
+    assert shipped.is_file()
+    assert shipped.name == "quickstart.yaml"
+    assert suite_path("suites/none.yaml") == Path("suites/none.yaml")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quickstart.yaml").write_text("name: mine")
+    assert suite_path("quickstart") == Path("suites/quickstart.yaml")
+    (tmp_path / "quickstart.yaml").write_text("name: mine")
+    assert suite_path("quickstart") == Path("quickstart.yaml")
+    with pytest.raises(SuiteError, match="did you mean 'table2'"):
+        suite_path("tabel2")
