@@ -57,6 +57,7 @@ def write_report(session: Session, plan: Plan) -> bool:
     }
     for name, make in texts.items():
         written.attempt(name, partial(_add_text, written, folder / name, make, shown))
+    _page(session, results, written)
     for content in shown:
         echo(content)
     if written.paths:
@@ -189,7 +190,25 @@ def _anything(results: Results) -> bool:
 
 @click.command("report")
 @suite_command
-def report(session: Session) -> None:
-    """Write tables and plots of what is finished."""
-    if not write_report(session, session.plan()):
-        sys.exit(1)
+@click.option("--html", is_flag=True, help="Write one page for a browser, report.html, alone.")
+def report(session: Session, html: bool) -> None:
+    """Write tables, plots and the page of what is finished."""
+    if not html:
+        if not write_report(session, session.plan()):
+            sys.exit(1)
+        return
+    from smc_bench.report.data.results import Results
+    from smc_bench.report.outputs import Written
+
+    results, written = Results.of(session.plan(), session.store), Written()
+    _page(session, results, written)
+    end(written, results)
+
+
+def _page(session: Session, results: Results, written: Written) -> None:
+    """Write the page; without any result it has no charts."""
+    from smc_bench.cli.page import write_page
+    from smc_bench.report.figures import plots
+
+    figures = plots.makers(results) if _anything(results) else {}
+    write_page(session, results, folder_of(session, results.plan), written, figures)

@@ -18,7 +18,7 @@ from smc_bench.tasks.specs import SPECS
 COLUMNS = (
     "task", "arm", "compare_at", "sparsity", "seed", "cell", "state", "metric", "value", "trivial",
     "encoder_sparsity", "model_sparsity", "scope_sparsity", "embeddings_sparsity", "head_sparsity",
-    "reached", "steps", "seconds", "device", "commit", "dirty", "packages", "data",
+    "size_millions", "reached", "steps", "seconds", "device", "commit", "dirty", "packages", "data",
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def frame(
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1 (``sparsity`` is the target,
-    ``reached`` what was measured of it), time in seconds of training. ``packages`` are major
+    ``reached`` what was measured of it), parameters that are not zero in millions
+    (``size_millions``, as papers give sizes), time in seconds of training. ``packages`` are major
     versions, ``data`` the pins of rows and weights. ``found`` holds :func:`records`, where they
     were read before.
     """
@@ -79,6 +80,7 @@ def _measured(cell: Cell, record: Record, metric: str) -> dict[str, object]:
         "scope_sparsity": measured.scope.share,
         "embeddings_sparsity": measured.components["embeddings"].share,
         "head_sparsity": measured.components["head"].share,
+        "size_millions": (measured.model.total - measured.model.zeros) / 1e6,
         "steps": record.total_steps,
         "seconds": record.train_seconds,
         "device": re.sub(r":\d+$", "", record.device),

@@ -91,6 +91,7 @@ class Results:
                 scope_sparsity=("scope_sparsity", "mean"),
                 encoder_sparsity=("encoder_sparsity", "mean"),
                 model_sparsity=("model_sparsity", "mean"),
+                size_millions=("size_millions", "mean"),
                 steps=("steps", "mean"),
             )
             .reset_index()

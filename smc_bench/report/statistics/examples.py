@@ -87,6 +87,10 @@ class Examples:
         said = list(rows["predictions"]) if rows else []
         return said[0] if said and all(answer == said[0] for answer in said) else None
 
+    def rows(self, cell_id: str, split: str) -> Rows | None:
+        """What a cell says of a split, row by row; None where that is not known."""
+        return self._rows(self._cells[cell_id], split)
+
     def _rows(self, cell: Cell, split: str) -> Rows | None:
         folder = self._store.folder(cell.folder)
         path = folder.path / "predictions.json.gz"

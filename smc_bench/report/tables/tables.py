@@ -26,7 +26,8 @@ AT = {
 }
 
 
-def _text(row: pd.Series, *, recovery: bool = False) -> str:
+def score_text(row: pd.Series, *, recovery: bool = False) -> str:
+    """One row of the summary as it stands in a table: mean ± sd (finished/planned seeds)."""
     if row["n"] == 0:
         return "-"
     text = f"{row['mean']:.2f}"
@@ -62,7 +63,7 @@ def wide(
     best = {x: separation.best(Place(task, compare_at, x)) for x in columns}
     cells: dict[tuple[str, float], str] = {}
     for _, row in part.iterrows():
-        text = _text(row, recovery=recovery)
+        text = score_text(row, recovery=recovery)
         bold = row["arm"] in best[row["sparsity"]]
         cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold, style=style)
     arms = list(dict.fromkeys(part["arm"]))
@@ -92,7 +93,6 @@ def _marked(text: str, *, bold: bool, style: Style) -> str:
 def markdown(results: Results, *, recovery: bool = False) -> str:
     """The suite's tables with title, dense and trivial scores, and footnotes."""
     lines = heading(results, "")
-    notes: list[str] = []
     for task in results.tasks:
         lines += [_heading(results, task), ""]
         for at in results.ways(task):
@@ -100,13 +100,21 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
                 lines += [f"_{AT[at]}_", ""]
             found = wide(results, task, at, recovery=recovery)
             lines += [found.to_markdown(disable_numparse=True), ""]
+    lines += [f"- {escape.markdown_line(note)}" for note in notes(results, recovery=recovery)]
+    return "\n".join(lines) + "\n"
+
+
+def notes(results: Results, *, recovery: bool = False) -> list[str]:
+    """All that has to be said under the suite's tables, a sentence or two each."""
+    found: list[str] = []
+    for task in results.tasks:
+        for at in results.ways(task):
             where = f"{task}, {AT[at].split(' (')[0]}" if AT[at] else task
             note = results.separation(task, at).note()
-            notes += [f"{where}: {note}"] if note else []
-    notes += [BOLD] if notes else []
-    notes += _recovery_notes(results) if recovery else []
-    lines += [f"- {escape.markdown_line(note)}" for note in [*notes, *footnotes(results)]]
-    return "\n".join(lines) + "\n"
+            found += [f"{where}: {note}"] if note else []
+    found += [BOLD] if found else []
+    found += _recovery_notes(results) if recovery else []
+    return found + footnotes(results)
 
 
 def _recovery_notes(results: Results) -> list[str]:
@@ -146,7 +154,7 @@ def _heading(results: Results, task: str) -> str:
     known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
     known = known if trivial else ""
     called, metric = escape.markdown(task), escape.markdown(str(part["metric"].iloc[0]))
-    return f"**{called}**, {metric} in %: dense {_text(dense.iloc[0])}{known}"
+    return f"**{called}**, {metric} in %: dense {score_text(dense.iloc[0])}{known}"
 
 
 def latex(results: Results, *, recovery: bool = False) -> str:
