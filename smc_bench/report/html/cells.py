@@ -19,8 +19,8 @@ from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 
-WIDTH, HEIGHT = 240.0, 92.0
-_INNER = (4.0, 236.0, 88.0, 4.0)
+WIDTH, HEIGHT = 480.0, 184.0
+_INNER = (8.0, 472.0, 176.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -257,4 +257,4 @@ def _curve(
     first, last = (format(value, form) for value in (values[0], values[-1]))
     ends = f"{min(values):{form}} to {max(values):{form}}"
     says = f"{first} at first, {last} at last; {ends} over {total:.0f} steps"
-    return Curve(name, svg.path([(along(x), up(y)) for x, y in points]), says)
+    return Curve(name, svg.path([(round(along(x)), round(up(y))) for x, y in points]), says)

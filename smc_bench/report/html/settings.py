@@ -14,8 +14,9 @@ Facts = dict[str, str]
 
 
 def settings(cell: Cell) -> Facts:
-    """Everything that makes a cell what it is, but for the pins of data and weights."""
-    return _flat(cell.model_dump(mode="json", exclude={"data_pins", "model_pin", "kind"}))
+    """Everything that makes a cell what it is, but for pins; keys as suites write them."""
+    content = cell.model_dump(mode="json", exclude={"data_pins", "model_pin", "kind", "recipe"})
+    return _flat(content | cell.recipe.model_dump(mode="json"))
 
 
 def origin(record: Record) -> Facts:

@@ -123,34 +123,33 @@ def numbers(results: Results, answers: Sequence[Answer]) -> Table:
         entry = answer.entry
         key = (results.labels[entry.cell.task], entry.compare_at, entry.arm, entry.target)
         beside.setdefault(key, []).append(answer)
-    several = len(results.tasks) > 1 or any(len(results.ways(t)) > 1 for t in results.tasks)
+    tasks, ways = len(results.tasks) > 1, any(len(results.ways(t)) > 1 for t in results.tasks)
     rows = []
     for _, row in results.summary[results.summary["n"] > 0].iterrows():
         key = (str(row["task"]), str(row["compare_at"]), str(row["arm"]), float(row["sparsity"]))
-        where = ", ".join(part for part in (key[0], AT[key[1]].split(" (")[0]) if part)
-        fields = [Field(key[2]), *([Field(where)] if several else [])]
+        fields = [Field(key[2]), *([Field(key[0])] if tasks else [])]
+        fields += [Field(key[1].removesuffix("_sparsity"))] if ways else []
         fields.append(Field(f"{key[3]:.4g}", f"{key[3]}"))
         for _, column, form, scale in _NUMBERS:
             value = scale * float(row[column])
-            shown = Field("", "") if pd.isna(value) else Field(f"{value:{form}}", f"{value:.6f}")
+            shown = Field("") if pd.isna(value) else Field(f"{value:{form}}", f"{value:.6f}")
             fields.append(shown)
         fields.append(_published(beside.get(key, [])))
         rows.append(tuple(fields))
-    heads = ("arm", *(["task"] if several else []), "sparsity", *(head for head, *_ in _NUMBERS))
-    first = 2 if several else 1
-    columns = frozenset(range(first, first + len(_NUMBERS) + 2))
-    return Table("Every number", (*heads, "published"), tuple(rows), columns)
+    named = ("arm", *(["task"] if tasks else []), *(["at equal sparsity of"] if ways else []))
+    heads = (*named, "sparsity", *(head for head, *_ in _NUMBERS), "published")
+    columns = frozenset(range(len(named), len(heads) - 1))
+    return Table("Every number", heads, tuple(rows), columns)
 
 
 def _published(answers: Sequence[Answer]) -> Field:
-    known = [answer for answer in answers if answer.theirs is not None]
-    if not known:
-        return Field("")
-    texts = [
-        f"{a.theirs.value:.2f} ({a.method.method}: {a.word})" for a in known if a.theirs is not None
-    ]
-    first = known[0].theirs
-    return Field("; ".join(texts), "" if first is None else f"{first.value:.6f}")
+    """Numbers that ours can be compared with; of the others how many there are."""
+    known = [(a, a.theirs) for a in answers if a.theirs is not None]
+    fit = [(a, number) for a, number in known if a.word != "not comparable"]
+    texts = [f"{number.value:.2f} ({a.method.method}: {a.word})" for a, number in fit]
+    if len(fit) < len(known):
+        texts.append(f"{len(known) - len(fit)} not comparable, see below")
+    return Field("; ".join(texts), f"{fit[0][1].value:.6f}" if fit else "")
 
 
 def against(results: Results, answers: Sequence[Answer]) -> Table:
@@ -176,4 +175,9 @@ def against(results: Results, answers: Sequence[Answer]) -> Table:
             )
         )
     heads = ("arm", "task", "sparsity", "ours", "published", "method", "outcome", "why")
-    return Table("Against published numbers", heads, tuple(rows), frozenset({2, 3, 4}))
+    return Table(
+        "Measured beside published numbers, the outcome and why",
+        heads,
+        tuple(rows),
+        frozenset({2, 3, 4}),
+    )

@@ -91,7 +91,7 @@
     });
   }
 
-  // Cells: a link to one opens it; a search leaves those that have every word.
+  // Cells: a link to one opens it; a search leaves those with every word or its beginning.
   const open = () => {
     const cell = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (cell && cell.tagName === "DETAILS") {
@@ -104,13 +104,13 @@
   open();
   const find = document.getElementById("find"), count = document.getElementById("count");
   const cells = all("details.cell").map((cell) => [
-    cell, cell.querySelector("summary").textContent.toLowerCase(),
+    cell, cell.querySelector("summary").textContent.toLowerCase().split(/[\s,:]+/),
   ]);
   find.addEventListener("input", () => {
-    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = find.value.toLowerCase().split(/[\s,:]+/).filter(Boolean);
     let shown = 0;
-    for (const [cell, text] of cells) {
-      cell.hidden = !words.every((word) => text.includes(word));
+    for (const [cell, said] of cells) {
+      cell.hidden = !words.every((word) => said.some((part) => part.startsWith(word)));
       shown += cell.hidden ? 0 : 1;
     }
     count.textContent = `${shown} of ${cells.length} cells`;
