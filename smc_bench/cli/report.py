@@ -139,15 +139,18 @@ def _against_reported(session: Session, results: Results, *, only_answers: bool 
     return "" if only_answers and not answers else against_text.markdown(results, answers)
 
 
-@click.command("plot")
-@suite_command
-@click.option(
+columns_option = click.option(
     "--columns",
     type=click.Choice(["one", "two"]),
     default="two",
     show_default=True,
     help="Width on a two-column page.",
 )
+
+
+@click.command("plot")
+@suite_command
+@columns_option
 def plot(session: Session, columns: Width) -> None:
     """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
     from smc_bench.report.data.results import Results

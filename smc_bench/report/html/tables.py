@@ -112,7 +112,7 @@ _NUMBERS = (
     ("% of dense", "recovery", ".1f", 1.0),
     ("encoder sparsity %", "encoder_sparsity", ".2f", 100.0),
     ("model sparsity %", "model_sparsity", ".2f", 100.0),
-    ("size (millions)", "size_millions", ".2f", 1.0),
+    ("size (millions)", "size_millions", ".4g", 1.0),
 )
 
 

@@ -1,10 +1,9 @@
-"""Comparison tables: arms down, sparsities across, as Markdown, LaTeX and CSV."""
+"""Comparison tables: arms down, sparsities across, as Markdown and CSV (LaTeX: ``latex.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -14,9 +13,8 @@ from smc_bench.report.outputs import Make, text, write_all
 from smc_bench.report.statistics.compare import Place
 from smc_bench.report.statistics.significance import BOLD
 from smc_bench.report.tables.footnotes import footnotes
+from smc_bench.report.tables.latex import latex as for_paper
 from smc_bench.suite.expand import DENSE_ARM
-
-Style = Literal["markdown", "latex"]
 
 AT = {
     "": "",
@@ -44,7 +42,6 @@ def wide(
     compare_at: str,
     *,
     recovery: bool = False,
-    style: Style = "markdown",
 ) -> pd.DataFrame:
     """One task's table: rows are arms, columns sparsities, cells mean ± sd over seeds.
 
@@ -53,7 +50,6 @@ def wide(
         task: One of its tasks.
         compare_at: One of the ways of comparing.
         recovery: Add the percentage of the dense score.
-        style: Markup of the arms that none is shown to be better than.
     """
     table, separation = results.summary, results.separation(task, compare_at)
     part = table[
@@ -65,11 +61,11 @@ def wide(
     for _, row in part.iterrows():
         text = score_text(row, recovery=recovery)
         bold = row["arm"] in best[row["sparsity"]]
-        cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold, style=style)
+        cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold)
     arms = list(dict.fromkeys(part["arm"]))
     body = [[cells.get((arm, x), "") for x in columns] for arm in arms]
-    names = [_marked(str(arm), bold=False, style=style) for arm in arms]
-    index = pd.Index(names, name="arm \\ sparsity" if style == "markdown" else "arm")
+    names = [_marked(str(arm), bold=False) for arm in arms]
+    index = pd.Index(names, name="arm \\ sparsity")
     return pd.DataFrame(body, index=index, columns=headings(columns))
 
 
@@ -82,10 +78,7 @@ def headings(levels: Sequence[float]) -> list[str]:
     return found
 
 
-def _marked(text: str, *, bold: bool, style: Style) -> str:
-    if style == "latex":
-        text = escape.latex(text)
-        return f"\\textbf{{{text}}}" if bold else text
+def _marked(text: str, *, bold: bool) -> str:
     text = escape.markdown(text)
     return f"**{text}**" if bold else text
 
@@ -158,14 +151,10 @@ def _heading(results: Results, task: str) -> str:
 
 
 def latex(results: Results, *, recovery: bool = False) -> str:
-    """The tables for a paper: one ``tabular`` (package booktabs) for each task and comparison."""
-    parts = []
-    for task in results.tasks:
-        for at in results.ways(task):
-            found = wide(results, task, at, recovery=recovery, style="latex").reset_index()
-            tabular = found.to_latex(index=False, escape=False)
-            parts.append(f"{escape.latex_comment(f'{task} {AT[at]}')}\n{tabular}")
-    return "\n".join(parts)
+    """The tables for a paper; see :mod:`smc_bench.report.tables.latex`."""
+    levels = list(dict.fromkeys(results.summary["sparsity"]))
+    heads = dict(zip(levels, headings(levels), strict=True))
+    return for_paper(results, AT, heads, recovery=recovery)
 
 
 def makers(results: Results, *, recovery: bool = False) -> dict[str, Make]:
