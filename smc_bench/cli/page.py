@@ -37,8 +37,8 @@ def write_page(
 
     makers: dict[str, Callable[[], Any]] = {
         "verdicts": lambda: _verdicts(session, results),
-        "answers": lambda: _published(session, results)[0],
-        "curves": lambda: _published(session, results)[1],
+        "answers": lambda: _answers(session, results),
+        "curves": lambda: _curves(session, results),
     }
     for name, make in makers.items():
         written.attempt(f"{name} in {FILE}", partial(take, name, make))
@@ -60,17 +60,25 @@ def _verdicts(session: Session, results: Results) -> Any:
     return judge(claims_about(session.suite), results)
 
 
-def _published(session: Session, results: Results) -> tuple[Any, Any]:
-    """Published numbers beside ours, and as curves."""
-    from smc_bench.report.data.curves import published_curves
+def _answers(session: Session, results: Results) -> Any:
     from smc_bench.report.published.against import against_reported
+
+    return against_reported(results, *_published(session))
+
+
+def _curves(session: Session, results: Results) -> Any:
+    from smc_bench.report.data.curves import published_curves
+
+    return published_curves(results.plan, *_published(session))
+
+
+def _published(session: Session) -> tuple[Any, Any]:
+    """Published numbers, and the settings that make a cell one of their methods."""
     from smc_bench.report.published.reported import read_reported, reported_folders
     from smc_bench.report.tables.methods import read_methods
 
     folders = reported_folders(session.store.root)
-    reported, methods = read_reported(*folders), read_methods(folders)
-    answers = against_reported(results, reported, methods)
-    return answers, published_curves(results.plan, reported, methods)
+    return read_reported(*folders), read_methods(folders)
 
 
 def _image(images: dict[str, bytes], name: str, draw: Make) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smc_bench.store.record import Record
 
-POINTS = 80
+POINTS = 60
 """Steps that are read of a log at most: a curve on a screen needs no more."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")

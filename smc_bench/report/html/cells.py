@@ -142,7 +142,7 @@ def _view(
     own: Facts,
     origin: Facts,
 ) -> CellView:
-    folder = store.folder(cell.folder)
+    folder, state = store.folder(cell.folder), str(row["state"])
     value = float(row["value"]) if pd.notna(row["value"]) else None
     constant = ("", "")
     if value is not None:
@@ -155,7 +155,7 @@ def _view(
         at=str(row["compare_at"]),
         sparsity=float(row["sparsity"]),
         seed=cell.seed,
-        state=str(row["state"]),
+        state=state,
         metric=str(row["metric"]),
         value=value,
         constant=constant[0],
@@ -166,7 +166,7 @@ def _view(
         curves=tuple(_curves(log, record)),
         settings=own,
         origin=origin,
-        note=_note(str(row["state"]), cell, store),
+        note=_note(state, cell, store),
         steps=None if record is None else record.total_steps,
         teacher=cell.teacher if cell.teacher in results.plan.cells else None,
     )

@@ -47,16 +47,14 @@ def _grid(results: Results, cells: Cells, task: str, at: str) -> Table:
     ]
     levels = list(dict.fromkeys(part["sparsity"]))
     best = {x: separation.best(Place(task, at, x)) for x in levels}
+    found = {(str(row["arm"]), float(row["sparsity"])): row for _, row in part.iterrows()}
     rows = []
-    for arm in dict.fromkeys(part["arm"]):
-        fields = [Field(str(arm))]
+    for arm in dict.fromkeys(map(str, part["arm"])):
+        fields = [Field(arm)]
         for x in levels:
-            found = part[(part["arm"] == arm) & (part["sparsity"] == x)]
-            fields.append(
-                _score(found.iloc[0], _constant(results, cells, task, at, arm, x), arm in best[x])
-                if len(found)
-                else Field("")
-            )
+            row = found.get((arm, x))
+            note = _constant(results, cells, Place(task, at, x), arm)
+            fields.append(Field("") if row is None else _score(row, note, arm in best[x]))
         rows.append(tuple(fields))
     rows += _references(results, task, len(levels))
     metric = results.scores.metric[task]
@@ -74,13 +72,9 @@ def _score(row: pd.Series, notes: tuple[str, ...], bold: bool) -> Field:
     return Field(score_text(row), key, bold, notes)
 
 
-def _constant(
-    results: Results, cells: Cells, task: str, at: str, arm: object, level: float
-) -> tuple[str, ...]:
+def _constant(results: Results, cells: Cells, place: Place, arm: str) -> tuple[str, ...]:
     """What is to be said beside a score of models that answer everything alike."""
-    data = results.data
-    chosen = (data["task"] == task) & (data["compare_at"] == at) & (data["arm"] == arm)
-    ids = data.loc[chosen & (data["sparsity"] == level), "cell"]
+    ids = [cell for cell, _ in results.scores.cells(place, arm).values()]
     notes = [cells.constant[key] for key in ids if key in cells.constant]
     if not notes:
         return ()
