@@ -44,6 +44,11 @@ PANEL_HEIGHT, HIGH_PANEL = 2.2, 3.2
 MANY = 8
 """Arms from which on a panel is drawn higher and its intervals thinner."""
 
+SIDE_BY_SIDE = 7.0
+"""Points from arm to arm, at most, where there is one sparsity alone."""
+_ROOM = 100.0
+"""Points that all of them may take then: the narrowest panel has a few more."""
+
 # Share of a figure's width that its panels' axes have, and the width of a tick's letter (points).
 _PANEL_SHARE, _LETTER = 0.82, 4.0
 
@@ -134,7 +139,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
     part = panels.rows_of(results, task, at)
     look = styles(list(results.plan.loaded.suite.arms))
     present = [arm for arm in look if (part["arm"] == arm).any()]
-    for arm, shift in zip(present, _shifts(len(present)), strict=True):
+    for arm, shift in zip(present, _shifts(part, len(present)), strict=True):
         line = part[part["arm"] == arm].sort_values(x)
         moved = axis.transData + ScaledTranslation(
             shift / 72.0, 0.0, axis.get_figure(root=True).dpi_scale_trans
@@ -160,12 +165,15 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
     axis.set_title(task)
 
 
-def _shifts(arms: int) -> list[float]:
+def _shifts(rows: pd.DataFrame, arms: int) -> list[float]:
     """A hair for each arm, in points: intervals at one sparsity must not hide each other.
 
-    All of them together stay within a marker's width, so that a point is at its sparsity.
+    All of them together stay within a marker's width, so that a point is at its sparsity. A single
+    sparsity is no axis: there arms stand side by side.
     """
-    step = min(1.2, STYLE["lines.markersize"] / max(arms - 1, 1))
+    single = rows["sparsity"].nunique() == 1
+    beside = min(SIDE_BY_SIDE, _ROOM / arms) if arms else 0.0
+    step = beside if single else min(1.2, STYLE["lines.markersize"] / max(arms - 1, 1))
     return [step * (rank - (arms - 1) / 2.0) for rank in range(arms)]
 
 

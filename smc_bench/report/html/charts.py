@@ -138,7 +138,7 @@ def _scores(results: Results, curves: Sequence[Curve], task: str, at: str) -> Ch
     up = Scale(*svg.around(map(float, heights)), BOTTOM, TOP)
     styles = arm_styles(results)
     present = [arm for arm in styles if (part["arm"] == arm).any()]
-    shifts = dict(zip(present, _shifts(len(present)), strict=True))
+    shifts = dict(zip(present, _shifts(len(present), len(levels)), strict=True))
     series = tuple(
         _line(part[part["arm"] == arm].sort_values(x), x, styles[arm], along, up, shifts[arm])
         for arm in present
@@ -159,8 +159,10 @@ def _points(curve: Curve) -> Iterator[tuple[float, float]]:
     return zip(curve.sparsity, curve.value, strict=True)
 
 
-def _shifts(count: int) -> list[float]:
-    step = min(2.0, MARKER / max(count - 1, 1))
+def _shifts(count: int, levels: int) -> list[float]:
+    """A hair for each arm; side by side where one sparsity alone is no axis."""
+    room = min(24.0, (RIGHT - LEFT) / (count + 1)) if levels == 1 else 2.0
+    step = room if levels == 1 else min(room, MARKER / max(count - 1, 1))
     return [step * (rank - (count - 1) / 2.0) for rank in range(count)]
 
 

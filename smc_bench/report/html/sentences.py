@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from smc_bench.report.claims.text import at_in_words, counts_in_words
 from smc_bench.report.claims.verdicts import Finding, Verdict
-from smc_bench.report.statistics.stats import LEVEL
+from smc_bench.report.statistics.stats import LEVEL, Estimate
 
 _ASKS = {
-    "better": "Asked is that {arm} is better by {size} points or more.",
-    "no_worse": "Asked is that {arm} is worse by {size} points at most.",
-    "equal": "Asked is that {arm} is equal within {size} points.",
+    "better": "Asked is that {arm} is better by {size} points or more ({why}).",
+    "no_worse": "Asked is that {arm} is worse by {size} points at most ({why}).",
+    "equal": "Asked is that {arm} is equal within {size} points ({why}).",
 }
 
 
@@ -69,21 +69,35 @@ def _view(verdict: Verdict) -> VerdictView:
         kind=verdict.word.split(":")[0].replace("'", "").replace(" ", "-"),
         says=claim.says,
         source=f"{claim.source}; {claim.mark}",
-        asks=_ASKS[claim.direction].format(arm=claim.arm, size=f"{claim.effect:g}")
-        + f" {claim.effect_from}",
+        asks=_ASKS[claim.direction].format(
+            arm=claim.arm, size=f"{claim.effect:g}", why=claim.effect_from.strip().rstrip(".")
+        ),
         counts=counts_in_words(verdict) if verdict.findings else "",
         caveat=caveat,
-        sentences=tuple(_sentence(finding) for finding in verdict.findings),
+        sentences=_sentences(verdict),
     )
 
 
-def _sentence(finding: Finding) -> Sentence:
-    comparison, effect = finding.comparison, finding.comparison.effect
-    place = comparison.place
-    where = f"On {place.task} at sparsity {place.sparsity:.4g}"
+def _sentences(verdict: Verdict) -> tuple[Sentence, ...]:
+    """One for each comparison; those that are not finished together in one."""
+    found = [_sentence(finding, finding.comparison.effect) for finding in verdict.findings]
+    missing = [
+        f"{one.arm} against {one.against} on {one.place.task} at {one.place.sparsity:.4g}"
+        for one in (finding.comparison for finding in verdict.findings)
+        if one.effect is None
+    ]
+    done = tuple(sentence for sentence in found if sentence is not None)
+    if not missing:
+        return done
+    text = f"Not finished on both sides: {'; '.join(missing)}."
+    return (*done, Sentence(text, "not run", ()))
+
+
+def _sentence(finding: Finding, effect: Estimate | None) -> Sentence | None:
     if effect is None:
-        text = f"{where}, {comparison.arm} and {comparison.against} are not both finished."
-        return Sentence(text, finding.word, ())
+        return None
+    comparison, place = finding.comparison, finding.comparison.place
+    where = f"On {place.task} at sparsity {place.sparsity:.4g}"
     size = abs(effect.value)
     side = "above" if effect.value >= 0.0 else "below"
     low, high = effect.interval(LEVEL)
