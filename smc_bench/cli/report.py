@@ -19,7 +19,7 @@ from smc_bench.suite.metrics import check_metric
 if TYPE_CHECKING:
     from smc_bench.report.data.results import Results
     from smc_bench.report.figures.looks import Width
-    from smc_bench.report.outputs import Written
+    from smc_bench.report.outputs import Make, Written
 
 
 def folder_of(session: Session, plan: Plan) -> Path:
@@ -42,22 +42,24 @@ def write_report(session: Session, plan: Plan) -> bool:
     Returns:
         Whether all of it was written, of files that can all be believed.
     """
+    from smc_bench.cli.page import write_page
     from smc_bench.report.data.results import Results
-    from smc_bench.report.outputs import Written
+    from smc_bench.report.outputs import Make, Written
     from smc_bench.report.tables import tables
 
     results, folder = Results.of(plan, session.store), folder_of(session, plan)
-    written, shown = Written(), list[str]()
+    written, shown, figures = Written(), list[str](), dict[str, Make]()
     written.files(folder, tables.makers(results))
     written.attempt("the table shown here", lambda: shown.append(tables.markdown(results)))
-    written.attempt("plots", lambda: _draw(session, results, written))
+    written.attempt("plots", lambda: figures.update(_figures(session, results, written)))
+    written.files(folder, figures)
     texts: dict[str, Callable[[], str]] = {
         "verdicts.md": lambda: _verdicts(session, results),
         "against.md": lambda: _against_reported(session, results, only_answers=True),
     }
     for name, make in texts.items():
         written.attempt(name, partial(_add_text, written, folder / name, make, shown))
-    _page(session, results, written)
+    write_page(session, results, folder, written, figures)
     for content in shown:
         echo(content)
     if written.paths:
@@ -161,15 +163,18 @@ def plot(session: Session, columns: Width) -> None:
         tell(results)
         fail(f"{session.suite}: nothing to draw: no cell of it has a result yet")
     written = Written()
-    _draw(session, results, written, columns)
+    makers = _figures(session, results, written, columns)
+    written.files(folder_of(session, results.plan), makers)
     end(written, results)
 
 
-def _draw(session: Session, results: Results, written: Written, columns: Width = "two") -> None:
-    """Draw what there is; published numbers that can't be read cost only themselves."""
+def _figures(
+    session: Session, results: Results, written: Written, columns: Width = "two"
+) -> dict[str, Make]:
+    """What draws each figure; published numbers that can't be read cost only themselves."""
     if not _anything(results):
         say("nothing to draw: no cell has a result yet")
-        return
+        return {}
     from smc_bench.report.data.curves import Curve, published_curves
     from smc_bench.report.figures import plots
     from smc_bench.report.published.reported import read_reported, reported_folders
@@ -183,8 +188,7 @@ def _draw(session: Session, results: Results, written: Written, columns: Width =
         curves.extend(published_curves(results.plan, reported, methods))
 
     written.attempt("published curves", read)
-    makers = plots.makers(results, columns=columns, curves=curves)
-    written.files(folder_of(session, results.plan), makers)
+    return plots.makers(results, columns=columns, curves=curves)
 
 
 def _anything(results: Results) -> bool:
@@ -200,18 +204,11 @@ def report(session: Session, html: bool) -> None:
         if not write_report(session, session.plan()):
             sys.exit(1)
         return
+    from smc_bench.cli.page import write_page
     from smc_bench.report.data.results import Results
     from smc_bench.report.outputs import Written
 
     results, written = Results.of(session.plan(), session.store), Written()
-    _page(session, results, written)
+    figures, folder = _figures(session, results, written), folder_of(session, results.plan)
+    write_page(session, results, folder, written, figures)
     end(written, results)
-
-
-def _page(session: Session, results: Results, written: Written) -> None:
-    """Write the page; without any result it has no charts."""
-    from smc_bench.cli.page import write_page
-    from smc_bench.report.figures import plots
-
-    figures = plots.makers(results) if _anything(results) else {}
-    write_page(session, results, folder_of(session, results.plan), written, figures)
