@@ -40,8 +40,8 @@ def write_page(
         "answers": lambda: _answers(session, results),
         "curves": lambda: _curves(session, results),
     }
-    for name, make in makers.items():
-        written.attempt(f"{name} in {FILE}", partial(take, name, make))
+    for name, part in makers.items():
+        written.attempt(f"{name} in {FILE}", partial(take, name, part))
     images: dict[str, bytes] = {}
     for name, draw in figures.items():
         if name.endswith(".png"):

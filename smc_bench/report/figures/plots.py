@@ -36,7 +36,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 # Inches. A single panel, or one of many arms, has room to be higher.
@@ -94,7 +93,7 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
     marks = dict(zip(labels, cycle(PUBLISHED), strict=False))
     for axis, (task, at) in zip(axes, shown, strict=True):
         x = at or results.plan.loaded.suite.report.plot.x
-        _scores_panel(axis, results, task, at, x)
+        _scores_panel(figure, axis, results, task, at, x)
         for curve in panels.beside(results, curves, task, at):
             axis.plot(
                 curve.sparsity,
@@ -135,15 +134,13 @@ def _grid(results: Results, count: int, columns: Width) -> tuple[Figure, list[Ax
     return figure, axes[:count]
 
 
-def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> None:
+def _scores_panel(figure: Figure, axis: Axes, results: Results, task: str, at: str, x: str) -> None:
     part = panels.rows_of(results, task, at)
     look = styles(list(results.plan.loaded.suite.arms))
     present = [arm for arm in look if (part["arm"] == arm).any()]
     for arm, shift in zip(present, _shifts(part, len(present)), strict=True):
         line = part[part["arm"] == arm].sort_values(x)
-        moved = axis.transData + ScaledTranslation(
-            shift / 72.0, 0.0, axis.get_figure(root=True).dpi_scale_trans
-        )
+        moved = axis.transData + ScaledTranslation(shift / 72.0, 0.0, figure.dpi_scale_trans)
         axis.errorbar(
             line[x],
             line["mean"],
@@ -159,7 +156,7 @@ def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> N
         alone = line[line["n"] == 1]
         _hollow(axis, list(alone[x]), list(alone["mean"]), look[arm], transform=moved)
     _references(axis, results, task)
-    _level_axis(axis, *panels.ticks(part, x))
+    _level_axis(figure, axis, *panels.ticks(part, x))
     axis.set_xlabel(panels.X_LABEL[x])
     axis.set_ylabel(f"{results.scores.metric[task]} (%)")
     axis.set_title(task)
@@ -177,26 +174,21 @@ def _shifts(rows: pd.DataFrame, arms: int) -> list[float]:
     return [step * (rank - (arms - 1) / 2.0) for rank in range(arms)]
 
 
-def _level_axis(axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+def _level_axis(figure: Figure, axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
     """Ticks where sparsities were tested, named as far as there is room."""
     if not places:
         return
     room = (places[-1] - places[0]) * 0.06 or 0.05
     low, high = places[0] - room, places[-1] + room
-    for line in axis.get_lines():  # published curves may go on a little further
-        low, high = min([low, *_within(line)]), max([high, *_within(line)])
     axis.set_xlim(low, high)
-    points = 72.0 * axis.get_figure(root=True).get_size_inches()[0] * _PANEL_SHARE
-    across = max(axis.get_subplotspec().get_gridspec().ncols, 1)
+    spec = axis.get_subplotspec()
+    across = 1 if spec is None else spec.get_gridspec().ncols
+    points = 72.0 * float(figure.get_size_inches()[0]) * _PANEL_SHARE
     scale = points / across / (high - low)
     widths = [_LETTER * (len(name) + 1) for name in names]
     shown = sparse([scale * place for place in places], widths)
     labels = [name if show else "" for name, show in zip(names, shown, strict=True)]
     axis.set_xticks(list(places), labels)
-
-
-def _within(line: Line2D) -> list[float]:
-    return [float(x) for x in line.get_xdata()] if line.get_linestyle() == "--" else []
 
 
 def _references(axis: Axes, results: Results, task: str) -> None:

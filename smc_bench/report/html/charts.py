@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -170,8 +171,7 @@ def _line(
     rows: pd.DataFrame, x: str, style: Style, along: Scale, up: Scale, shift: float
 ) -> Series:
     marks = []
-    for row in rows.itertuples():
-        content = row._asdict()
+    for content in rows.to_dict("records"):
         says = (
             f"{style.name}, target sparsity {content['sparsity']:.4g}: "
             f"{_of(content)}{_interval(content['low'], content['high'])}"
@@ -181,7 +181,7 @@ def _line(
     return Series(style, tuple(marks), svg.path([(mark.x, mark.y) for mark in marks]))
 
 
-def _of(row: dict[str, float]) -> str:
+def _of(row: Mapping[Any, Any]) -> str:
     sd = f" ± {row['sd']:.2f}" if row["n"] > 1 else ""
     seeds = "1 seed" if row["n"] == 1 else f"{row['n']:.0f} seeds"
     return f"{row['mean']:.2f}{sd} ({seeds})"
@@ -192,7 +192,7 @@ def _interval(low: float, high: float, form: str = ".2f") -> str:
     return f", 95 % interval {low:{form}} to {high:{form}}" if known else ", no interval"
 
 
-def _mark(x: float, row: dict[str, float], up: Scale, says: str, *, hollow: bool) -> Mark:
+def _mark(x: float, row: Mapping[Any, Any], up: Scale, says: str, *, hollow: bool) -> Mark:
     ends = [up(end) if math.isfinite(end) else None for end in (row["low"], row["high"])]
     return Mark(round(x, 1), up(row["mean"]), ends[0], ends[1], says, hollow)
 

@@ -50,8 +50,9 @@ class Constants:
         if found is None or spec.family not in ("classification", "multiple_choice"):
             return None
         split, kind = found
-        key = (cell.task.name, cell.task.config, split, cell.data_pins.get(split, ""))
-        key = (*key, str(cell.recipe.evaluation.rows))
+        rows = str(cell.recipe.evaluation.rows)
+        pin = cell.data_pins.get(split, "")
+        key = (cell.task.name, cell.task.config, split, pin, rows)
         if key not in self._gold:
             self._gold[key] = self._pooled(cell, split, spec.labels)
         gold = self._gold[key]
