@@ -31,6 +31,8 @@ $(VENV)/.dev: $(VENV)/.installed
 quickstart: install
 	$(RUN) fetch suites/quickstart.yaml
 	$(RUN) run suites/quickstart.yaml --jobs $(JOBS)
+	@echo "the report as a page for a browser:"
+	@$(RUN) report suites/quickstart.yaml --html
 
 reproduce-table1: install
 	$(RUN) cost $(if $(TIME),--time)

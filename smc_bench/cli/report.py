@@ -23,7 +23,7 @@ from smc_bench.suite.metrics import check_metric
 if TYPE_CHECKING:
     from smc_bench.report.data.results import Results
     from smc_bench.report.figures.looks import Width
-    from smc_bench.report.outputs import Written
+    from smc_bench.report.outputs import Make, Written
 
 
 def folder_of(session: Session, plan: Plan) -> Path:
@@ -49,21 +49,24 @@ def write_report(session: Session, plan: Plan) -> bool:
     Returns:
         Whether all of it was written, of files that can all be believed.
     """
+    from smc_bench.cli.page import write_page
     from smc_bench.report.data.results import Results
-    from smc_bench.report.outputs import Written
+    from smc_bench.report.outputs import Make, Written
     from smc_bench.report.tables import tables
 
     results, folder = Results.of(plan, session.store), folder_of(session, plan)
-    written, shown = Written(), list[str]()
+    written, shown, figures = Written(), list[str](), dict[str, Make]()
     written.files(folder, tables.makers(results))
     written.attempt("the table shown here", lambda: shown.append(tables.markdown(results)))
-    written.attempt("plots", lambda: _draw(session, results, written))
+    written.attempt("plots", lambda: figures.update(_figures(session, results, written)))
+    written.files(folder, figures)
     texts: dict[str, Callable[[], str]] = {
         "verdicts.md": lambda: _verdicts(session, results),
         "against.md": lambda: _against_reported(session, results, only_answers=True),
     }
     for name, make in texts.items():
         written.attempt(name, partial(_add_text, written, folder / name, make, shown))
+    write_page(session, results, folder, written, figures)
     for content in shown:
         echo(content)
     if written.paths:
@@ -156,15 +159,18 @@ def _against_reported(session: Session, results: Results, *, only_answers: bool 
     return "" if only_answers and not answers else against_text.markdown(results, answers)
 
 
-@click.command("plot")
-@reading_command
-@click.option(
+columns_option = click.option(
     "--columns",
     type=click.Choice(["one", "two"]),
     default="two",
     show_default=True,
     help="Width on a two-column page.",
 )
+
+
+@click.command("plot")
+@reading_command
+@columns_option
 def plot(session: Session, columns: Width) -> None:
     """Draw accuracy against sparsity and the arms' effects as PNG and PDF."""
     from smc_bench.report.data.results import Results
@@ -177,15 +183,18 @@ def plot(session: Session, columns: Width) -> None:
         tell(results)
         fail(f"{session.suite}: nothing to draw: no cell of it has a result yet")
     written = Written()
-    _draw(session, results, written, columns)
+    makers = _figures(session, results, written, columns)
+    written.files(folder_of(session, results.plan), makers)
     end(written, results)
 
 
-def _draw(session: Session, results: Results, written: Written, columns: Width = "two") -> None:
-    """Draw what there is; published numbers that can't be read cost only themselves."""
+def _figures(
+    session: Session, results: Results, written: Written, columns: Width = "two"
+) -> dict[str, Make]:
+    """What draws each figure; published numbers that can't be read cost only themselves."""
     if not _anything(results):
         say("nothing to draw: no cell has a result yet")
-        return
+        return {}
     from smc_bench.report.data.curves import Curve, published_curves
     from smc_bench.report.figures import plots
     from smc_bench.report.published.reported import read_reported, reported_folders
@@ -199,8 +208,7 @@ def _draw(session: Session, results: Results, written: Written, columns: Width =
         curves.extend(published_curves(results.plan, reported, methods))
 
     written.attempt("published curves", read)
-    makers = plots.makers(results, columns=columns, curves=curves)
-    written.files(folder_of(session, results.plan), makers)
+    return plots.makers(results, columns=columns, curves=curves)
 
 
 def _anything(results: Results) -> bool:
@@ -209,9 +217,20 @@ def _anything(results: Results) -> bool:
 
 @click.command("report")
 @reading_command
-def report(session: Session) -> None:
-    """Write tables and plots of what is finished."""
+@click.option("--html", is_flag=True, help="Write one page for a browser, report.html, alone.")
+def report(session: Session, html: bool) -> None:
+    """Write tables, plots and the page of what is finished."""
     plan = session.plan()
     tell_missing(session, plan)
-    if not write_report(session, plan):
-        sys.exit(1)
+    if not html:
+        if not write_report(session, plan):
+            sys.exit(1)
+        return
+    from smc_bench.cli.page import write_page
+    from smc_bench.report.data.results import Results
+    from smc_bench.report.outputs import Written
+
+    results, written = Results.of(plan, session.store), Written()
+    figures, folder = _figures(session, results, written), folder_of(session, results.plan)
+    write_page(session, results, folder, written, figures)
+    end(written, results)

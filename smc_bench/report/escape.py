@@ -5,6 +5,7 @@ Names, titles and notes are data: nothing in them is markup, a formula or a comm
 - LaTeX: every character that TeX reads as more than itself; Greek and common signs as their macros.
 - Markdown (CommonMark with GitHub's tables, strikethrough and formulas): every sign that could open
   markup, with a backslash.
+- HTML: Jinja2 escapes the five signs of markup; before it, what no reader can see is spelled out.
 - CSV: a text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP, "CSV
   Injection"), and so does one that begins with an apostrophe: take one leading apostrophe away to
   have the text. Numbers are not touched.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 import pandas as pd
 
@@ -162,6 +164,16 @@ def to_csv(table: pd.DataFrame) -> str:
     safe = table.map(lambda value: csv_text(value) if isinstance(value, str) else value)
     safe.columns = [csv_text(str(name)) for name in table.columns]
     return safe.to_csv(index=False, lineterminator="\n")
+
+
+def page_text(value: Any) -> Any:
+    """A value as a template shows it, before it is escaped: control characters spelled out.
+
+    Markup stays as it is, so it has to be our own.
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return visible(value, keep="\n\t")
 
 
 def _one_line(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -59,7 +60,7 @@ class Plan:
     loaded: LoadedSuite
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def cells(self) -> dict[str, Cell]:
         """Each distinct cell once, in running order."""
         return {entry.cell.id: entry.cell for entry in self.entries}

@@ -47,7 +47,7 @@ def test_suite_runs_once_and_reports(suite_file: Path, mirror: Path, tmp_path: P
     assert len(first) == 3
     report = results / "reports" / "tiny" / "laptop"
     names = {"table.md", "table.tex", "table.csv", "cells.csv", "plot.png", "plot.pdf"}
-    names |= {"effects.png", "effects.pdf", "against.md"}
+    names |= {"effects.png", "effects.pdf", "against.md", "report.html"}
     assert {path.name for path in report.iterdir()} == names
     guided = next(r for name, r in first.items() if "-enc-" in name)
     scope = guided["sparsity"]["scope"]

@@ -23,7 +23,10 @@ def markdown(results: Results, verdicts: list[Verdict]) -> str:
     if not verdicts:
         return "\n".join([*lines, "No claim is about this suite."]) + "\n"
     overview = pd.DataFrame(
-        [[escaped(v.name), _at(v), f"**{v.word}**", escaped(_counts(v))] for v in verdicts],
+        [
+            [escaped(v.name), at_in_words(v), f"**{v.word}**", escaped(counts_in_words(v))]
+            for v in verdicts
+        ],
         columns=["claim", "compared", "verdict", "comparisons"],
     )
     lines += [overview.to_markdown(index=False, disable_numparse=True), ""]
@@ -75,7 +78,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _section(verdict: Verdict) -> list[str]:
     claim = verdict.claim
     lines = [
-        f"## {escaped(verdict.name)}{', ' + _at(verdict) if verdict.compare_at else ''}: "
+        f"## {escaped(verdict.name)}{', ' + at_in_words(verdict) if verdict.compare_at else ''}: "
         f"{verdict.word}",
         "",
         markdown_line(f"{claim.says} ({claim.source}; {claim.mark})"),
@@ -115,11 +118,13 @@ def _row(finding: Finding) -> list[str]:
     ]
 
 
-def _at(verdict: Verdict) -> str:
+def at_in_words(verdict: Verdict) -> str:
+    """The way of comparing; empty where arms share one scope."""
     return AT[verdict.compare_at].split(" (")[0]
 
 
-def _counts(verdict: Verdict) -> str:
+def counts_in_words(verdict: Verdict) -> str:
+    """How many comparisons were run, and what they were corrected for."""
     if not verdict.findings:
         return "; ".join(verdict.reasons)
     run = [finding for finding in verdict.findings if finding.word != "not run"]

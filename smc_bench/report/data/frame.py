@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
+from smc_bench.errors import StoreError
 from smc_bench.report.statistics.examples import metric_name
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store
@@ -18,7 +20,7 @@ from smc_bench.tasks.specs import SPECS
 COLUMNS = (
     "task", "arm", "compare_at", "sparsity", "seed", "cell", "state", "metric", "value", "trivial",
     "encoder_sparsity", "model_sparsity", "scope_sparsity", "embeddings_sparsity", "head_sparsity",
-    "reached", "steps", "seconds", "device", "commit", "dirty", "packages", "data",
+    "size_millions", "reached", "steps", "seconds", "device", "commit", "dirty", "packages", "data",
 )  # fmt: skip
 
 
@@ -28,7 +30,8 @@ def frame(
     """All cells of a plan; ``value`` is missing where there is no reportable record.
 
     Columns: :data:`COLUMNS`. Metrics in percent, sparsities 0..1 (``sparsity`` is the target,
-    ``reached`` what was measured of it), time in seconds of training. ``packages`` are
+    ``reached`` what was measured of it), parameters that are not zero in millions
+    (``size_millions``, as papers give sizes), time in seconds of training. ``packages`` are
     versions, ``data`` the pins of rows and weights. ``found`` holds :func:`records`, where they
     were read before.
     """
@@ -36,6 +39,7 @@ def frame(
     rows = []
     for entry in plan.entries:
         cell = entry.cell
+        record = found.get(cell.id)
         row: dict[str, object] = {
             "task": called[cell.task],
             "arm": entry.arm,
@@ -43,19 +47,23 @@ def frame(
             "sparsity": entry.target,
             "seed": cell.seed,
             "cell": cell.id,
-            "state": store.folder(cell.folder).state(),
+            # A record was read and checked: no need to do both again.
+            "state": store.folder(cell.folder).state() if record is None else "done",
             "metric": metric or primary_metric(cell),
         }
-        record = found.get(cell.id)
         rows.append(row | ({} if record is None else _measured(cell, record, str(row["metric"]))))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def records(plan: Plan, store: Store) -> dict[str, Record]:
     """Reportable records of a plan's cells, by cell."""
-    folders = {cell.id: store.folder(cell.folder) for cell in plan.cells.values()}
-    found = {k: f.record() for k, f in folders.items() if f.state() == "done"}
-    return {cell: record for cell, record in found.items() if record and record.reportable}
+    found = {}
+    for key, cell in plan.cells.items():
+        with suppress(StoreError):  # damaged: its state says so, and Results names the file
+            record = store.folder(cell.folder).record()
+            if record is not None and record.reportable:
+                found[key] = record
+    return found
 
 
 def primary_metric(cell: Cell) -> str:
@@ -79,6 +87,7 @@ def _measured(cell: Cell, record: Record, metric: str) -> dict[str, object]:
         "scope_sparsity": measured.scope.share,
         "embeddings_sparsity": measured.components["embeddings"].share,
         "head_sparsity": measured.components["head"].share,
+        "size_millions": (measured.model.total - measured.model.zeros) / 1e6,
         "steps": record.total_steps,
         "seconds": record.train_seconds,
         "device": re.sub(r":\d+$", "", record.device),

@@ -43,7 +43,8 @@ class Results:
     @classmethod
     def of(cls, plan: Plan, store: Store, metric: str | None = None) -> Results:
         """Read a plan's records; ``metric`` None takes each task's primary one."""
-        found, examples = records(plan, store), Examples(plan, store)
+        found = records(plan, store)
+        examples = Examples(plan, store, found)
         data = frame(plan, store, metric, found)
         problems = _leave_out(data, plan, store, examples)
         return cls(plan, data, Scores(data, examples), found, problems)
@@ -91,6 +92,7 @@ class Results:
                 scope_sparsity=("scope_sparsity", "mean"),
                 encoder_sparsity=("encoder_sparsity", "mean"),
                 model_sparsity=("model_sparsity", "mean"),
+                size_millions=("size_millions", "mean"),
                 steps=("steps", "mean"),
             )
             .reset_index()

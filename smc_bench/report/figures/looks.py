@@ -32,7 +32,7 @@ GREY = "0.35"
 
 # A second and a third round of colours are told apart by the line as well. (Plain dashes are for
 # published numbers, plain dots for the score that ignores the input.)
-_LINES: tuple[Any, ...] = ("-", (0, (4, 1, 1, 1)), (0, (2, 1, 1, 1, 1, 1)))
+LINES: tuple[Any, ...] = ("-", (0, (4, 1, 1, 1)), (0, (2, 1, 1, 1, 1, 1)))
 
 # These arms look the same in every figure; other arms take what is left, in the suite's order.
 FIXED = {
@@ -79,16 +79,20 @@ class Look(NamedTuple):
 
 
 def styles(arms: Sequence[str]) -> dict[str, Look]:
-    """Look of each arm: fixed by name where known, else the first that is free."""
+    """Look of each arm: fixed by name where known and not taken, else the first that is free."""
     count = len(COLOURS)
     # Once the colours are used up they come again with the next marker and another line.
     looks = [
-        Look(COLOURS[k % count], MARKERS[(k + k // count) % count], _LINES[k // count % 3])
+        Look(COLOURS[k % count], MARKERS[(k + k // count) % count], LINES[k // count % 3])
         for k in range(count**2)
     ]
-    taken = {FIXED[arm] for arm in arms if arm in FIXED}
-    free = cycle(look for index, look in enumerate(looks) if index not in taken)
-    return {arm: looks[FIXED[arm]] if arm in FIXED else next(free) for arm in arms}
+    owners: dict[int, str] = {}
+    for arm in arms:
+        if arm in FIXED:  # of two arms with one look, the first has it
+            owners.setdefault(FIXED[arm], arm)
+    fixed = {arm: looks[index] for index, arm in owners.items()}
+    free = cycle(look for index, look in enumerate(looks) if index not in owners)
+    return {arm: fixed[arm] if arm in fixed else next(free) for arm in arms}
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

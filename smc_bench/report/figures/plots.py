@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from smc_bench.report.data.curves import Curve
 from smc_bench.report.data.results import Results
-from smc_bench.report.figures import looks
+from smc_bench.report.figures import looks, panels
 from smc_bench.report.figures.looks import (
     GREY,
     PUBLISHED,
@@ -27,37 +27,31 @@ from smc_bench.report.figures.looks import (
     legend,
     styles,
 )
+from smc_bench.report.figures.ticks import sparse
 from smc_bench.report.outputs import Make, write_all
 from smc_bench.report.statistics.compare import Place
-from smc_bench.suite.expand import DENSE_ARM
 
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 # Inches. A single panel, or one of many arms, has room to be higher.
 PANEL_HEIGHT, HIGH_PANEL = 2.2, 3.2
 MANY = 8
 """Arms from which on a panel is drawn higher and its intervals thinner."""
 
+SIDE_BY_SIDE = 7.0
+"""Points from arm to arm, at most, where there is one sparsity alone."""
+_ROOM = 100.0
+"""Points that all of them may take then: the narrowest panel has a few more."""
+
+# Share of a figure's width that its panels' axes have, and the width of a tick's letter (points).
+_PANEL_SHARE, _LETTER = 0.82, 4.0
+
 ONE_SEED = "hollow: one seed, evaluation noise only"
-
-_LABEL = {
-    "sparsity": "target sparsity",
-    "scope_sparsity": "sparsity of each arm's scope",
-    "encoder_sparsity": "encoder sparsity",
-    "model_sparsity": "whole-model sparsity",
-}
-
-_EFFECTS_AT = {
-    "": "target sparsity",
-    "scope_sparsity": "sparsity of each arm's scope",
-    "encoder_sparsity": "encoder sparsity",
-    "model_sparsity": "whole-model zeros, as of this encoder sparsity",
-}
 
 
 def draw(
@@ -93,14 +87,14 @@ def makers(
 @mpl.rc_context(STYLE)
 def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()) -> Figure:
     """A panel for each task and way of comparing, a line for each arm, with 95 % intervals."""
-    panels = _panels(results)
-    figure, axes = _grid(results, len(panels), columns)
+    shown = panels.panels(results)
+    figure, axes = _grid(results, len(shown), columns)
     labels = dict.fromkeys(curve.label for curve in curves)
     marks = dict(zip(labels, cycle(PUBLISHED), strict=False))
-    for axis, (task, at) in zip(axes, panels, strict=True):
+    for axis, (task, at) in zip(axes, shown, strict=True):
         x = at or results.plan.loaded.suite.report.plot.x
-        _scores_panel(axis, results, task, at, x)
-        for curve in _beside(results, curves, task, at):
+        _scores_panel(figure, axis, results, task, at, x)
+        for curve in panels.beside(results, curves, task, at):
             axis.plot(
                 curve.sparsity,
                 curve.value,
@@ -118,31 +112,13 @@ def scores_figure(results: Results, columns: Width, curves: Sequence[Curve] = ()
 @mpl.rc_context(STYLE)
 def effects_figure(results: Results, columns: Width) -> Figure:
     """Paired differences of each arm to the suite's baseline arm, with 95 % intervals."""
-    arms = results.plan.loaded.suite.arms
-    base = next((arm for arm, patch in arms.items() if not patch), next(iter(arms)))
-    panels = _panels(results)
-    figure, axes = _grid(results, len(panels), columns)
-    for axis, (task, at) in zip(axes, panels, strict=True):
+    base = panels.baseline(results)
+    shown = panels.panels(results)
+    figure, axes = _grid(results, len(shown), columns)
+    for axis, (task, at) in zip(axes, shown, strict=True):
         _effects_panel(axis, results, task, at, base)
     legend(figure, axes)
     return figure
-
-
-def _panels(results: Results) -> list[tuple[str, str]]:
-    return [(task, at) for task in results.tasks for at in results.ways(task)]
-
-
-def _beside(results: Results, curves: Sequence[Curve], task: str, at: str) -> list[Curve]:
-    """Published curves of a panel, as far as its sparsities go.
-
-    Publications count sparsity over what they prune: at an equal sparsity of something else their
-    numbers have no place.
-    """
-    if at not in ("", "scope_sparsity"):
-        return []
-    levels = results.plan.loaded.suite.sparsity
-    cut = [curve.within(min(levels), max(levels)) for curve in curves if curve.task == task]
-    return [curve for curve in cut if len(curve.sparsity) > 1]
 
 
 def _grid(results: Results, count: int, columns: Width) -> tuple[Figure, list[Axes]]:
@@ -158,75 +134,78 @@ def _grid(results: Results, count: int, columns: Width) -> tuple[Figure, list[Ax
     return figure, axes[:count]
 
 
-def _scores_panel(axis: Axes, results: Results, task: str, at: str, x: str) -> None:
-    table = results.summary
-    part = table[
-        (table["task"] == task)
-        & (table["compare_at"] == at)
-        & (table["arm"] != DENSE_ARM)
-        & table["mean"].notna()
-    ]
+def _scores_panel(figure: Figure, axis: Axes, results: Results, task: str, at: str, x: str) -> None:
+    part = panels.rows_of(results, task, at)
     look = styles(list(results.plan.loaded.suite.arms))
-    for arm, shift in zip(look, _shifts(part, x, len(look)), strict=True):
+    present = [arm for arm in look if (part["arm"] == arm).any()]
+    for arm, shift in zip(present, _shifts(part, len(present)), strict=True):
         line = part[part["arm"] == arm].sort_values(x)
-        if len(line):
-            axis.errorbar(
-                line[x] + shift,
-                line["mean"],
-                yerr=[_arms_of(line["mean"] - line["low"]), _arms_of(line["high"] - line["mean"])],
-                color=look[arm].colour,
-                marker=look[arm].marker,
-                linestyle=look[arm].line,
-                capsize=0 if len(look) >= MANY else 2,
-                elinewidth=0.5 if len(look) >= MANY else 0.8,
-                label=looks.label(arm),
-            )
-            alone = line[line["n"] == 1]
-            _hollow(axis, list(alone[x] + shift), list(alone["mean"]), look[arm])
+        moved = axis.transData + ScaledTranslation(shift / 72.0, 0.0, figure.dpi_scale_trans)
+        axis.errorbar(
+            line[x],
+            line["mean"],
+            yerr=[_arms_of(line["mean"] - line["low"]), _arms_of(line["high"] - line["mean"])],
+            color=look[arm].colour,
+            marker=look[arm].marker,
+            linestyle=look[arm].line,
+            capsize=0 if len(look) >= MANY else 2,
+            elinewidth=0.5 if len(look) >= MANY else 0.8,
+            label=looks.label(arm),
+            transform=moved,
+        )
+        alone = line[line["n"] == 1]
+        _hollow(axis, list(alone[x]), list(alone["mean"]), look[arm], transform=moved)
     _references(axis, results, task)
-    levels = list(dict.fromkeys(part["sparsity"]))
-    if len(levels) == 1:
-        # One sparsity is no axis: a tick where it is, and the arms side by side.
-        axis.set_xticks([float(part[x].mean())], [f"{part[x].mean():.3g}"])
-    else:
-        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axis.set_xlabel(_LABEL[x])
+    _level_axis(figure, axis, *panels.ticks(part, x))
+    axis.set_xlabel(panels.X_LABEL[x])
     axis.set_ylabel(f"{results.scores.metric[task]} (%)")
     axis.set_title(task)
 
 
-def _shifts(part: pd.DataFrame, x: str, arms: int) -> list[float]:
-    """A hair for each arm, so that intervals at the same sparsity don't hide each other.
+def _shifts(rows: pd.DataFrame, arms: int) -> list[float]:
+    """A hair for each arm, in points: intervals at one sparsity must not hide each other.
 
-    All of them together stay within a third of the distance between two levels of sparsity.
+    All of them together stay within a marker's width, so that a point is at its sparsity. A single
+    sparsity is no axis: there arms stand side by side.
     """
-    levels = sorted(part.groupby("sparsity")[x].mean().dropna())
-    gaps = [high - low for low, high in pairwise(levels)]
-    closest = min(gaps, default=0.1)
-    whole = levels[-1] - levels[0] if gaps else 3.0 * closest
-    step = min(0.012 * whole, 0.33 * closest / max(arms - 1, 1)) if gaps else closest / arms
+    single = rows["sparsity"].nunique() == 1
+    beside = min(SIDE_BY_SIDE, _ROOM / arms) if arms else 0.0
+    step = beside if single else min(1.2, STYLE["lines.markersize"] / max(arms - 1, 1))
     return [step * (rank - (arms - 1) / 2.0) for rank in range(arms)]
+
+
+def _level_axis(figure: Figure, axis: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+    """Ticks where sparsities were tested, named as far as there is room."""
+    if not places:
+        return
+    room = (places[-1] - places[0]) * 0.06 or 0.05
+    low, high = places[0] - room, places[-1] + room
+    axis.set_xlim(low, high)
+    spec = axis.get_subplotspec()
+    across = 1 if spec is None else spec.get_gridspec().ncols
+    points = 72.0 * float(figure.get_size_inches()[0]) * _PANEL_SHARE
+    scale = points / across / (high - low)
+    widths = [_LETTER * (len(name) + 1) for name in names]
+    shown = sparse([scale * place for place in places], widths)
+    labels = [name if show else "" for name, show in zip(names, shown, strict=True)]
+    axis.set_xticks(list(places), labels)
 
 
 def _references(axis: Axes, results: Results, task: str) -> None:
     """What scores are read against: the dense model, and an answer that ignores the input."""
-    table = results.summary
-    dense = table[(table["task"] == task) & (table["arm"] == DENSE_ARM)]["mean"].dropna()
-    if len(dense):
-        axis.axhline(dense.iloc[0], color=GREY, linewidth=0.9, label="dense")
-    trivial = results.data.loc[results.data["task"] == task, "trivial"].dropna()
-    if len(trivial):
-        axis.axhline(
-            trivial.iloc[0], color=GREY, linestyle=":", linewidth=0.9, label="ignoring the input"
-        )
+    dense, trivial = panels.references(results, task)
+    if dense is not None:
+        axis.axhline(dense, color=GREY, linewidth=0.9, label="dense")
+    if trivial is not None:
+        axis.axhline(trivial, color=GREY, linestyle=":", linewidth=0.9, label="ignoring the input")
 
 
-def _hollow(axis: Axes, x: Sequence[float], y: Sequence[float], look: Look) -> None:
+def _hollow(axis: Axes, x: Sequence[float], y: Sequence[float], look: Look, **where: Any) -> None:
     """Empty the markers of what one seed says."""
     if not x:
         return
     empty: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white"}
-    axis.plot(x, y, marker=look.marker, color=look.colour, zorder=3, **empty)
+    axis.plot(x, y, marker=look.marker, color=look.colour, zorder=3, **empty, **where)
     axis.plot([], [], marker="o", color=GREY, label=ONE_SEED, **empty)
 
 
@@ -263,7 +242,7 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
                 _hollow(axis, [column + shift], [effect.value], look[arm])
     axis.set_xticks(range(len(places)), [_level(place) for place in places])
     axis.set_xlim(-0.5, len(places) - 0.5)
-    axis.set_xlabel(_EFFECTS_AT[at])
+    axis.set_xlabel(panels.EFFECTS_AT[at])
     axis.set_ylabel(f"{results.scores.metric[task]} minus {base}\n(points)")
     axis.set_title(task)
 

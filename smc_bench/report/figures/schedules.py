@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,12 +18,19 @@ from smc_bench.suite.length import timeline_of
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smc_bench.report.escape import to_csv
-from smc_bench.report.figures.looks import PLAIN, label, named, saving, styles
+from smc_bench.report.figures.looks import STYLE, WIDTHS, Width, label, legend, saving, styles
 from smc_bench.report.outputs import Make, write_all
 from smc_bench.report.outputs import text as write_text
+
+PANEL_HEIGHT = 1.35
+"""Inches of one panel; of each task and target there are two."""
+
+ABREAST: dict[Width, int] = {"one": 1, "two": 3}
+"""Panels side by side at most."""
 
 POINTS = 600
 """Steps that a curve is drawn from, besides the steps around each pruning event."""
@@ -64,15 +73,15 @@ def _points(cell: Cell) -> list[dict[str, object]]:
     ]
 
 
-def draw(plan: Plan, folder: Path) -> list[Path]:
+def draw(plan: Plan, folder: Path, *, columns: Width = "two") -> list[Path]:
     """Write all of :func:`makers`; the first that can't be written is an error."""
-    return write_all(folder, makers(plan))
+    return write_all(folder, makers(plan, columns=columns))
 
 
-def makers(plan: Plan) -> dict[str, Make]:
-    """What writes schedules.csv, .png and .pdf."""
+def makers(plan: Plan, *, columns: Width = "two") -> dict[str, Make]:
+    """What writes schedules.csv, .png and .pdf, at a width on a two-column page."""
     data = curves(plan)
-    save = saving(lambda: figure_of(data, plan.loaded.suite.title), PLAIN, dpi=200)
+    save = saving(lambda: figure_of(data, columns))
     return {
         "schedules.csv": lambda path: write_text(path, to_csv(data)),
         "schedules.png": save,
@@ -80,29 +89,55 @@ def makers(plan: Plan) -> dict[str, Make]:
     }
 
 
-@mpl.rc_context(PLAIN)
-def figure_of(data: pd.DataFrame, title: str) -> Figure:
-    """A column a target, sparsity above, rate below."""
+@mpl.rc_context(STYLE)
+def figure_of(data: pd.DataFrame, columns: Width = "two") -> Figure:
+    """A panel of sparsity above one of the rate for each task and target; at most so many abreast.
+
+    Args:
+        data: See :func:`curves`.
+        columns: Width of the figure.
+    """
     panels = list(dict.fromkeys(zip(data["task"], data["target"], strict=True)))
-    colours = {arm: look.colour for arm, look in styles(list(dict.fromkeys(data["arm"]))).items()}
+    arms = list(dict.fromkeys(data["arm"]))
+    across = min(ABREAST[columns], len(panels))
+    bands = math.ceil(len(panels) / across)
     figure, axes = plt.subplots(
-        2, len(panels), figsize=(3.4 * len(panels), 4.2), sharex="col", squeeze=False
+        2 * bands,
+        across,
+        figsize=(WIDTHS[columns], 2.0 * PANEL_HEIGHT * bands),
+        squeeze=False,
+        layout="constrained",
     )
-    for column, (task, target) in enumerate(panels):
+    several = len({task for task, _ in panels}) > 1
+    for number, (task, target) in enumerate(panels):
+        row, column = 2 * (number // across), number % across
+        pair = (axes[row][column], axes[row + 1][column])
         part = data[(data["task"] == task) & (data["target"] == target)]
-        for arm, colour in colours.items():
-            line = part[part["arm"] == arm]
-            look = {"color": colour, "linewidth": 1.0, "label": label(arm)}
-            axes[0][column].step(line["epoch"], 100.0 * line["sparsity"], where="post", **look)
-            axes[1][column].plot(line["epoch"], line["learning_rate"], **look)
-        axes[0][column].set_title(f"{task}, {100.0 * target:g} %", fontsize=9)
-        axes[1][column].set_xlabel("epoch")
-    axes[0][0].set_ylabel("sparsity of the scope (%)")
-    axes[1][0].set_ylabel("learning rate")
-    for text in axes[0][-1].legend(frameon=False, fontsize=7).get_texts():
-        text.set_text(named(text.get_text()))
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+        _panel(pair, part, arms, first=column == 0)
+        name = f"{100.0 * target:g} %"
+        pair[0].set_title(f"{task}, {name}" if several else name)
+    for spare in range(len(panels), across * bands):
+        for axis in axes[2 * (spare // across) : 2 * (spare // across) + 2, spare % across]:
+            axis.remove()
+    legend(figure, list(figure.axes))
     return figure
+
+
+def _panel(
+    pair: tuple[Axes, Axes], part: pd.DataFrame, arms: Sequence[str], *, first: bool
+) -> None:
+    """Sparsity above, learning rate below, over one axis of epochs."""
+    above, below = pair
+    for arm, look in styles(arms).items():
+        line = part[part["arm"] == arm]
+        how = {"color": look.colour, "linestyle": look.line, "label": label(arm)}
+        above.step(line["epoch"], 100.0 * line["sparsity"], where="post", **how)
+        below.plot(line["epoch"], line["learning_rate"], **how)
+    below.sharex(above)
+    above.tick_params(labelbottom=False)
+    below.set_xlabel("epoch")
+    # Rates as 4 × 10⁻⁵, the power once at the axis' end.
+    below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    if first:
+        above.set_ylabel("scope sparsity (%)")
+        below.set_ylabel("learning rate")

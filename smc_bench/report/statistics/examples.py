@@ -21,6 +21,7 @@ from smc_bench.errors import DamagedError
 from smc_bench.report.statistics.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.statistics.stats import Floats
 from smc_bench.store.files import content_sha256
+from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS, TaskSpec
@@ -73,9 +74,12 @@ class Examples:
         problems: Files that can't be read: what they would say counts as not known.
     """
 
-    def __init__(self, plan: HasCells, store: Store) -> None:
-        """Nothing is read yet."""
-        self._cells, self._store = plan.cells, store
+    def __init__(
+        self, plan: HasCells, store: Store, records: Mapping[str, Record] | None = None
+    ) -> None:
+        """Nothing is read yet; ``records`` are those that were read before."""
+        self._cells, self._store, self._records = plan.cells, store, records or {}
+        self._answers: dict[tuple[str, str], Any] = {}
         self.problems: list[str] = []
         self._read: dict[tuple[str, str], Parts | None] = {}
 
@@ -97,14 +101,21 @@ class Examples:
         """The one answer that a cell gives to every example of a metric's split, else None."""
         cell = self._cells[cell_id]
         split = split_of(cell, metric)
-        rows = None if split is None else self._rows(cell, split)
-        said = list(rows["predictions"]) if rows else []
-        return said[0] if said and all(answer == said[0] for answer in said) else None
+        if split is None:
+            return None
+        if (cell_id, split) not in self._answers:
+            self._rows(cell, split)
+        return self._answers.get((cell_id, split))
+
+    def rows(self, cell_id: str, split: str) -> Rows | None:
+        """What a cell says of a split, row by row; None where that is not known."""
+        return self._rows(self._cells[cell_id], split)
 
     def _rows(self, cell: Cell, split: str) -> Rows | None:
         folder = self._store.folder(cell.folder)
         path = folder.path / "predictions.json.gz"
-        record = folder.record()
+        record = self._records.get(cell.id) or folder.record()
+        self._answers[cell.id, split] = None
         written = record.predictions_sha256 if record else ""
         if not path.exists():
             if written:
@@ -120,6 +131,9 @@ class Examples:
         except (*_UNREADABLE, ValueError, LookupError, TypeError) as error:
             self.problems.append(f"{path}: not the results of {split} by example: {error}")
             return None
+        said = rows["predictions"]
+        alike = len(said) > 0 and all(answer == said[0] for answer in said)
+        self._answers[cell.id, split] = said[0] if alike else None
         return rows
 
     def _parts(self, cell: Cell, metric: str, score: float) -> Parts | None:

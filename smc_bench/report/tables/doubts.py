@@ -102,7 +102,7 @@ def _no_better(groups: Sequence[_Group]) -> list[str]:
 def _constant(results: Results, groups: Sequence[_Group]) -> list[str]:
     found = []
     for group in groups:
-        alike = [text for cell in group.cells if (text := _alike(results, group, cell))]
+        alike = [text for cell in group.cells if (text := one_answer(results, group.task, cell))]
         if alike:
             said = "; ".join(f"{text} ({alike.count(text)})" for text in dict.fromkeys(alike))
             said = said.removesuffix(f" ({len(alike)})")
@@ -118,9 +118,9 @@ def _constant(results: Results, groups: Sequence[_Group]) -> list[str]:
     return found
 
 
-def _alike(results: Results, group: _Group, cell: str) -> str:
-    """In which way a cell answers every example alike; empty where it does not."""
-    metric = results.scores.metric[group.task]
+def one_answer(results: Results, task: str, cell: str) -> str:
+    """In which way a finished cell answers every example alike; empty where it does not."""
+    metric = results.scores.metric[task]
     split = split_of(results.plan.cells[cell], metric)
     answer = results.scores.examples.only_answer(cell, metric)
     record = results.records[cell]

@@ -1,4 +1,4 @@
-"""Comparison tables: arms down, sparsities across, as Markdown, LaTeX and CSV."""
+"""Comparison tables: arms down, sparsities across, as Markdown and CSV (LaTeX: ``latex.py``)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from smc_bench.report.outputs import Make, text, write_all
 from smc_bench.report.statistics.compare import Place
 from smc_bench.report.statistics.significance import BOLD
 from smc_bench.report.tables.footnotes import footnotes
+from smc_bench.report.tables.latex import latex as for_paper
 from smc_bench.suite.expand import DENSE_ARM
 
-Style = Literal["markdown", "latex", "html"]
+Style = Literal["markdown", "html"]
 
 AT = {
     "": "",
@@ -27,7 +28,8 @@ AT = {
 }
 
 
-def _text(row: pd.Series, *, recovery: bool = False) -> str:
+def score_text(row: pd.Series, *, recovery: bool = False) -> str:
+    """One row of the summary as it stands in a table: mean ± sd (finished/planned seeds)."""
     if row["n"] == 0:
         return "-"
     text = f"{row['mean']:.2f}"
@@ -63,7 +65,7 @@ def wide(
     best = {x: separation.best(Place(task, compare_at, x)) for x in columns}
     cells: dict[tuple[str, float], str] = {}
     for _, row in part.iterrows():
-        text = _text(row, recovery=recovery)
+        text = score_text(row, recovery=recovery)
         bold = row["arm"] in best[row["sparsity"]]
         cells[row["arm"], row["sparsity"]] = _marked(text, bold=bold, style=style)
     arms = list(dict.fromkeys(part["arm"]))
@@ -83,9 +85,6 @@ def headings(levels: Sequence[float]) -> list[str]:
 
 
 def _marked(text: str, *, bold: bool, style: Style) -> str:
-    if style == "latex":
-        text = escape.latex(text)
-        return f"\\textbf{{{text}}}" if bold else text
     if style == "html":
         text = html.escape(text)
         return f"<strong>{text}</strong>" if bold else text
@@ -96,7 +95,6 @@ def _marked(text: str, *, bold: bool, style: Style) -> str:
 def markdown(results: Results, *, recovery: bool = False) -> str:
     """The suite's tables with title, dense and trivial scores, and footnotes."""
     lines = heading(results, "")
-    notes: list[str] = []
     for task in results.tasks:
         lines += [_heading(results, task), ""]
         for at in results.ways(task):
@@ -104,13 +102,21 @@ def markdown(results: Results, *, recovery: bool = False) -> str:
                 lines += [f"_{AT[at]}_", ""]
             found = wide(results, task, at, recovery=recovery)
             lines += [found.to_markdown(disable_numparse=True), ""]
+    lines += [f"- {escape.markdown_line(note)}" for note in notes(results, recovery=recovery)]
+    return "\n".join(lines) + "\n"
+
+
+def notes(results: Results, *, recovery: bool = False) -> list[str]:
+    """All that has to be said under the suite's tables, a sentence or two each."""
+    found: list[str] = []
+    for task in results.tasks:
+        for at in results.ways(task):
             where = f"{task}, {AT[at].split(' (')[0]}" if AT[at] else task
             note = results.separation(task, at).note()
-            notes += [f"{where}: {note}"] if note else []
-    notes += [BOLD] if notes else []
-    notes += _recovery_notes(results) if recovery else []
-    lines += [f"- {escape.markdown_line(note)}" for note in [*notes, *footnotes(results)]]
-    return "\n".join(lines) + "\n"
+            found += [f"{where}: {note}"] if note else []
+    found += [BOLD] if found else []
+    found += _recovery_notes(results) if recovery else []
+    return found + footnotes(results)
 
 
 def _recovery_notes(results: Results) -> list[str]:
@@ -150,18 +156,14 @@ def _heading(results: Results, task: str) -> str:
     known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
     known = known if trivial else ""
     called, metric = escape.markdown(task), escape.markdown(str(part["metric"].iloc[0]))
-    return f"**{called}**, {metric} in %: dense {_text(dense.iloc[0])}{known}"
+    return f"**{called}**, {metric} in %: dense {score_text(dense.iloc[0])}{known}"
 
 
 def latex(results: Results, *, recovery: bool = False) -> str:
-    """The tables for a paper: one ``tabular`` (package booktabs) for each task and comparison."""
-    parts = []
-    for task in results.tasks:
-        for at in results.ways(task):
-            found = wide(results, task, at, recovery=recovery, style="latex").reset_index()
-            tabular = found.to_latex(index=False, escape=False)
-            parts.append(f"{escape.latex_comment(f'{task} {AT[at]}')}\n{tabular}")
-    return "\n".join(parts)
+    """The tables for a paper; see :mod:`smc_bench.report.tables.latex`."""
+    levels = list(dict.fromkeys(results.summary["sparsity"]))
+    heads = dict(zip(levels, headings(levels), strict=True))
+    return for_paper(results, AT, heads, recovery=recovery)
 
 
 def makers(results: Results, *, recovery: bool = False) -> dict[str, Make]:

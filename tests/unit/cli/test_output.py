@@ -27,7 +27,7 @@ from tests.helpers.records import finished, skilled, suite_file, write_cell
 ARMS = "arms:\n  '{one}': {{}}\n  '{other}': {{distillation: {{temperature: 1.0}}}}\n"
 FILES = {
     "table.md", "table.tex", "table.csv", "cells.csv",
-    "plot.png", "plot.pdf", "effects.png", "effects.pdf", "against.md",
+    "plot.png", "plot.pdf", "effects.png", "effects.pdf", "against.md", "report.html",
 }  # fmt: skip
 
 
@@ -149,7 +149,20 @@ def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     assert code == 1
     assert "nothing to draw" in text
     assert called("report", suite, "--results", tmp_path / "r")[0] == 0
-    assert {path.suffix for path in reports(tmp_path).iterdir()} == {".md", ".tex", ".csv"}
+    assert {path.suffix for path in reports(tmp_path).iterdir()} == {
+        ".md",
+        ".tex",
+        ".csv",
+        ".html",
+    }
+
+
+def test_the_page_alone_ends_with_its_path(tmp_path: Path) -> None:
+    code, text = called("report", made(tmp_path), "--results", tmp_path / "r", "--html")
+    assert (code, text) == (0, f"{reports(tmp_path) / 'report.html'}\n")
+    assert [path.name for path in reports(tmp_path).iterdir()] == ["report.html"]
+    content = (reports(tmp_path) / "report.html").read_text("utf-8")
+    assert content.count("data:image/png;base64,") == 2
 
 
 def test_a_plan_draws_every_task(tmp_path: Path) -> None:

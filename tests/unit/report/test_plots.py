@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -138,6 +139,35 @@ def test_fifteen_arms_stay_at_their_sparsity_and_leave_the_panel_its_height(tmp_
     assert legend.y1 < figure.axes[0].get_tightbbox().y0
     assert legend.x0 >= 0
     assert legend.x1 <= figure.bbox.width
+
+
+def test_points_are_at_their_sparsity_and_ticks_at_the_tested_ones(tmp_path: Path) -> None:
+    names = [f"a{k}" for k in range(6)]
+    each = [f"  a{k}: {{distillation: {{temperature: {k + 1}}}}}\n" for k in range(6)]
+    arms = "arms:\n" + "".join(each)
+    suite = suite_file(tmp_path, sparsity="0.2, 0.83, 0.87, 0.9", seeds="1", arms=arms)
+    found = results_of(suite, tmp_path / "r", skilled({"dense": 0.9} | dict.fromkeys(names, 0.8)))
+    with mpl.rc_context(looks.STYLE):
+        figure = plots.scores_figure(found, "two")
+        figure.canvas.draw()
+    axis = figure.axes[0]
+    assert list(axis.get_xticks()) == pytest.approx([0.2, 0.83, 0.87, 0.9])
+    # All are named but those that would touch; the last one always is.
+    boxes = [text.get_window_extent() for text in axis.get_xticklabels() if text.get_text()]
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    assert axis.get_xticklabels()[-1].get_text() == "0.9"
+    marker = looks.STYLE["lines.markersize"] * figure.dpi / 72.0
+    for bars in axis.containers:
+        line = bars.lines[0]
+        assert list(line.get_xdata()) == [0.2, 0.83, 0.87, 0.9]
+        drawn = line.get_transform().transform(line.get_xydata())[:, 0]
+        true = axis.transData.transform(line.get_xydata())[:, 0]
+        assert abs(drawn - true).max() <= marker / 2.0 + 1e-6
+
+
+def test_two_arms_never_look_the_same() -> None:
+    found = looks.styles(["guidelines", "encoder only", "smc", "everything", "x"])
+    assert len(set(found.values())) == 5
 
 
 def test_a_single_sparsity_is_a_place_and_no_axis(tmp_path: Path) -> None:

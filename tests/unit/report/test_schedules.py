@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.report.figures.schedules import curves, draw
+from smc_bench.report.figures import looks
+from smc_bench.report.figures.schedules import curves, draw, figure_of
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import load_suite
 from tests.contract.test_shipped import NoPins
 
+TITLES = ["80 %", "90 %", "97 %"]
 SUITE = Path(__file__).parents[3] / "suites" / "figure_schedules.yaml"
 
 
@@ -38,3 +40,22 @@ def test_figure_is_written(plan: Plan, tmp_path: Path) -> None:
     files = draw(plan, tmp_path)
     assert [path.suffix for path in files] == [".csv", ".png", ".pdf"]
     assert all(path.stat().st_size > 1000 for path in files)
+
+
+@pytest.mark.parametrize(("columns", "width", "across"), [("one", 3.25, 1), ("two", 6.75, 3)])
+def test_figure_has_column_width_and_a_pair_of_panels_for_each_target(
+    columns: looks.Width, width: float, across: int, plan: Plan
+) -> None:
+    figure = figure_of(curves(plan), columns)
+    assert figure.get_size_inches()[0] == pytest.approx(width)
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == TITLES
+    assert len(figure.axes) == 6
+    figure.canvas.draw()
+    columns_of = {round(axis.get_position().x0, 2) for axis in figure.axes}
+    assert len(columns_of) == across
+    arms = list(dict.fromkeys(curves(plan)["arm"]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == arms
+    look = looks.styles(arms)
+    assert [line.get_color() for line in figure.axes[0].get_lines()] == [
+        look[arm].colour for arm in arms
+    ]
