@@ -29,6 +29,7 @@ from transformers import (
 
 from smc_bench.errors import ModelError
 from smc_bench.models.architecture import ARCHITECTURES, component_map
+from smc_bench.models.shapes import buildable, read_shapes, reshape
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]
@@ -88,11 +89,18 @@ def config_of(model: str) -> PreTrainedConfig:
 
 def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.Module:
     """A model with a task's head, without weights (meta) or with random ones."""
-    config = config_of(model)
+    folder = Path(model)
+    written = model not in CONFIGS and (folder / "config.json").is_file()
+    shapes = read_shapes(folder) if written else None
+    config = config_of(model) if shapes is None else buildable(folder)
     if family in ("classification", "regression"):
         config.num_labels = labels
     with torch.device(device):
         made: nn.Module = _AUTO[family].from_config(config, attn_implementation="eager")
+    if shapes is not None:
+        reshape(made, shapes)
+        for parameter in made.parameters():
+            nn.init.normal_(parameter, std=0.02)  # new shapes come without numbers
     return made.eval()
 
 

@@ -20,8 +20,9 @@ from transformers import (
 
 from smc_bench.errors import ModelError
 from smc_bench.models.architecture import ARCHITECTURES
-from smc_bench.models.files import check_folder, has_tokenizer
+from smc_bench.models.files import check_folder, has_tokenizer, read_object
 from smc_bench.models.loading import check_finite, judge
+from smc_bench.models.shapes import Shapes, buildable, load_shaped, read_shapes
 from smc_bench.tasks.base import Head
 
 _AUTO: dict[Head, Any] = {
@@ -130,24 +131,16 @@ def load_with_notes(
     check_folder(folder)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    config = load_config(folder)
+    shapes = _shapes(folder)
+    config = load_config(folder) if shapes is None else buildable(folder)
     former = _set_labels(config, head, labels, names)
     for name in _DROPOUT:
         if dropout is not None and hasattr(config, name):
             setattr(config, name, dropout)
     torch.manual_seed(seed)
     try:
-        model, info = _AUTO[head].from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except MemoryError:
+        model, info = _from_folder(folder, head, config, shapes)
+    except (MemoryError, ModelError):
         raise
     except Exception as error:  # safetensors and torch have errors of their own
         raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from error
@@ -157,7 +150,32 @@ def load_with_notes(
         _renew(model, loaded.head, head, config, seed)
         notes.append(_unused(loaded.stored_head, former))
     check_finite(model, folder)
+    if shapes is not None:
+        shapes.write(model.config)
     return model, notes
+
+
+def _shapes(folder: Path) -> Shapes | None:
+    """Shapes of uneven blocks, of an architecture that is supported."""
+    kind = read_object(folder / "config.json").get("model_type")
+    return read_shapes(folder) if kind in ARCHITECTURES else None
+
+
+def _from_folder(folder: Path, head: Head, config: Any, shapes: Shapes | None) -> tuple[Any, Any]:
+    """A model, and what transformers says (or would say) of the load."""
+    if shapes is not None:
+        model = _AUTO[head].from_config(config, dtype=torch.float32)
+        return model, load_shaped(model, shapes, folder)
+    return _AUTO[head].from_pretrained(  # type: ignore[no-any-return]
+        folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
 
 
 def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> list[str]:
