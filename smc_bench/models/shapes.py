@@ -334,8 +334,9 @@ class BiasOnly(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The bias (or zeros), one row for each row of the inputs."""
-        shape = (*inputs.shape[:-1], self.out_features)
-        return inputs.new_zeros(shape) if self.bias is None else self.bias.expand(shape)
+        # Not a view of the parameter, which torch's FLOP counter can't follow.
+        zeros = inputs.new_zeros((*inputs.shape[:-1], self.out_features))
+        return zeros if self.bias is None else zeros + self.bias
 
 
 class Headless(nn.Module):
