@@ -31,6 +31,7 @@ VERBS = {
     "plot": "smc_bench.cli.report:plot",
     "report": "smc_bench.cli.report:report",
     "export": "smc_bench.cli.export:command",
+    "measure": "smc_bench.cli.measure:command",
     "clean": "smc_bench.cli.clean:command",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smc_bench.cli.common import Session, fail, json_option, say, suite_command
+from smc_bench.cli.common import Session, fail, json_option, print_json, say, suite_command
 from smc_bench.cli.output import echo
+from smc_bench.errors import DamagedError
 from smc_bench.names import below
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.metrics import check_metric
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from smc_bench.report.data.results import Results
     from smc_bench.report.figures.looks import Width
     from smc_bench.report.outputs import Written
@@ -54,6 +58,7 @@ def write_report(session: Session, plan: Plan) -> bool:
     texts: dict[str, Callable[[], str]] = {
         "verdicts.md": lambda: _verdicts(session, results),
         "against.md": lambda: _against_reported(session, results, only_answers=True),
+        "measured.md": lambda: _measured(session, results, only_answers=True),
     }
     for name, make in texts.items():
         written.attempt(name, partial(_add_text, written, folder / name, make, shown))
@@ -106,8 +111,14 @@ def _verdicts(session: Session, results: Results) -> str:
 @click.option("--metric", help="Another metric than the task's primary one.")
 @click.option("--recovery", is_flag=True, help="Add the percentage of the dense score.")
 @click.option("--against", type=click.Choice(["reported"]), help="Compare with published numbers.")
+@click.option("--measured", is_flag=True, help="Sizes and times (smc-bench measure) instead.")
 def table(
-    session: Session, as_json: bool, metric: str | None, recovery: bool, against: str | None
+    session: Session,
+    as_json: bool,
+    metric: str | None,
+    recovery: bool,
+    against: str | None,
+    measured: bool,
 ) -> None:
     """Print the comparison table of what is finished."""
     from smc_bench.report.data.results import Results
@@ -117,14 +128,47 @@ def table(
     if metric is not None:
         check_metric(plan, metric)
     results = Results.of(plan, session.store, metric)
-    if as_json:
+    problems: tuple[str, ...] = ()
+    if measured:
+        from smc_bench.report.data.measured import measurements
+        from smc_bench.report.tables import measured as measured_table
+
+        found = measurements(results, session.store)
+        problems = found.problems
+        if as_json:
+            content = {"sizes": found.sizes, "times": found.times}
+            print_json({name: json.loads(_records(part)) for name, part in content.items()})
+        else:
+            echo(measured_table.markdown(results, found))
+    elif as_json:
         echo(results.data.to_json(orient="records", indent=1))
     else:
         echo(tables.markdown(results, recovery=recovery))
         if against:
             echo(_against_reported(session, results))
-    if tell(results):
+    for problem in problems:
+        say(f"left out: {problem}")
+    if tell(results) or problems:
         sys.exit(1)
+
+
+def _records(table: pd.DataFrame) -> str:
+    return str(table.to_json(orient="records"))
+
+
+def _measured(session: Session, results: Results, *, only_answers: bool = False) -> str:
+    """Tables of what was measured.
+
+    Raises:
+        DamagedError: A file of measurements can't be believed.
+    """
+    from smc_bench.report.data.measured import measurements
+    from smc_bench.report.tables import measured
+
+    found = measurements(results, session.store)
+    if found.problems:
+        raise DamagedError("; ".join(found.problems))
+    return "" if only_answers and not found.anything else measured.markdown(results, found)
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -167,7 +211,8 @@ def _draw(session: Session, results: Results, written: Written, columns: Width =
         say("nothing to draw: no cell has a result yet")
         return
     from smc_bench.report.data.curves import Curve, published_curves
-    from smc_bench.report.figures import plots
+    from smc_bench.report.data.measured import measurements
+    from smc_bench.report.figures import plots, speedup
     from smc_bench.report.published.reported import read_reported, reported_folders
     from smc_bench.report.tables.methods import read_methods
 
@@ -180,6 +225,7 @@ def _draw(session: Session, results: Results, written: Written, columns: Width =
 
     written.attempt("published curves", read)
     makers = plots.makers(results, columns=columns, curves=curves)
+    makers |= speedup.makers(results, measurements(results, session.store), columns=columns)
     written.files(folder_of(session, results.plan), makers)
 
 

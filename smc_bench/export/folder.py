@@ -71,6 +71,16 @@ def export_cell(
     return target
 
 
+def finished_cell(store: Store, cell_id: str) -> tuple[CellFolder, Record, Cell]:
+    """A finished cell whose weights are there, by the beginning of its id.
+
+    Raises:
+        StoreError: There is none, or it is of a version or a task that is not known here.
+    """
+    folder, record = _finished(store, cell_id)
+    return folder, record, _cell(record, folder)
+
+
 def _finished(store: Store, cell_id: str) -> tuple[CellFolder, Record]:
     folder = store.by_id(cell_id)
     if folder is None:
