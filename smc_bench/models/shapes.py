@@ -256,7 +256,7 @@ def reshape(model: Any, shapes: Shapes) -> None:
         if shape.neurons != block.neurons:
             for name in block.names.up:
                 narrow = (
-                    _linear(module, name, rows=shape.neurons) if shape.neurons else nn.Identity()
+                    _linear(module, name, rows=shape.neurons) if shape.neurons else OneFeature()
                 )
                 module.set_submodule(name, narrow)
             down = block.names.down
@@ -334,9 +334,20 @@ class BiasOnly(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The bias (or zeros), one row for each row of the inputs."""
-        # Not a view of the parameter, which torch's FLOP counter can't follow.
-        zeros = inputs.new_zeros((*inputs.shape[:-1], self.out_features))
-        return zeros if self.bias is None else zeros + self.bias
+        shape = (*inputs.shape[:-1], self.out_features)
+        if self.bias is None:
+            return inputs.new_zeros(shape)
+        # A view, which costs nothing. Without gradients not one of the parameter, whose history
+        # torch's FLOP counter would look for.
+        return (self.bias if torch.is_grad_enabled() else self.bias.detach()).expand(shape)
+
+
+class OneFeature(nn.Module):
+    """What stands for a projection into no neurons: something narrow, which nothing reads."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The first feature of the inputs, so that the activation has next to nothing to do."""
+        return inputs[..., :1]
 
 
 class Headless(nn.Module):

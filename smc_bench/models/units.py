@@ -12,7 +12,7 @@ Sizes are read from the tensors, not from the configuration, so that uneven laye
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -61,37 +61,48 @@ class BlockNames:
 
 
 _BERT = BlockNames(
-    "encoder.layer",
-    *(f"attention.self.{name}" for name in ("query", "key", "value")),
-    "attention.output.dense",
-    ("intermediate.dense",),
-    "output.dense",
+    blocks="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    up=("intermediate.dense",),
+    down="output.dense",
+)
+_DISTILBERT = BlockNames(
+    blocks="transformer.layer",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    output="attention.out_lin",
+    up=("ffn.lin1",),
+    down="ffn.lin2",
+    heads_key="n_heads",
+    neurons_key="hidden_dim",
+)
+_MPNET = replace(
+    _BERT,
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    output="attention.attn.o",
+    position_argument=2,
 )
 _LLAMA = BlockNames(
-    "layers",
-    *(f"self_attn.{name}_proj" for name in "qkvo"),
-    ("mlp.gate_proj", "mlp.up_proj"),
-    "mlp.down_proj",
+    blocks="layers",
+    query="self_attn.q_proj",
+    key="self_attn.k_proj",
+    value="self_attn.v_proj",
+    output="self_attn.o_proj",
+    up=("mlp.gate_proj", "mlp.up_proj"),
+    down="mlp.down_proj",
     groups_key="num_key_value_heads",
     head_size_key="head_dim",
 )
 BLOCKS: dict[str, BlockNames] = {
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), _BERT),
-    "distilbert": BlockNames(
-        "transformer.layer",
-        *(f"attention.{name}_lin" for name in ("q", "k", "v", "out")),
-        ("ffn.lin1",),
-        "ffn.lin2",
-        heads_key="n_heads",
-        neurons_key="hidden_dim",
-    ),
-    "mpnet": BlockNames(
-        "encoder.layer",
-        *(f"attention.attn.{name}" for name in "qkvo"),
-        ("intermediate.dense",),
-        "output.dense",
-        position_argument=2,
-    ),
+    "distilbert": _DISTILBERT,
+    "mpnet": _MPNET,
     **dict.fromkeys(("llama", "mistral", "qwen2"), _LLAMA),
 }
 

@@ -110,7 +110,7 @@ class Measured(_Kept):
         speeds: By machine, engine and shape.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     cell_id: str
     weights_sha256: Digest
     size: Size
