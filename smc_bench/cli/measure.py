@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,19 +22,14 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnxruntime", "openvino")
 
 
-class _Several(click.ParamType):
-    """Words between commas, each of one type, none twice."""
+def _several(each: Any) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """Reads words between commas, each of one type, none twice."""
 
-    def __init__(self, each: click.ParamType) -> None:
-        self.each, self.name = each, f"{each.name},…"
+    def parse(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Any, ...]:
+        words = (word.strip() for word in value.split(","))
+        return tuple(dict.fromkeys(each.convert(word, param, ctx) for word in words))
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[object, ...]:
-        if isinstance(value, tuple):
-            return value
-        words = [word.strip() for word in str(value).split(",")]
-        return tuple(dict.fromkeys(self.each.convert(word, param, ctx) for word in words))
+    return parse
 
 
 @click.command("measure")
@@ -42,7 +38,7 @@ class _Several(click.ParamType):
 @click.option(
     "--engine",
     "engines",
-    type=_Several(click.Choice(ENGINES)),
+    callback=_several(click.Choice(ENGINES)),
     default="torch",
     show_default=True,
     help="Engines, with commas: torch, onnxruntime, openvino (extra: smc-bench[inference]).",
@@ -50,7 +46,7 @@ class _Several(click.ParamType):
 @click.option(
     "--batch",
     "batches",
-    type=_Several(click.IntRange(min=1, max=4096)),
+    callback=_several(click.IntRange(min=1, max=4096)),
     default="1,32",
     show_default=True,
     help="Sequences of a batch, with commas.",

@@ -21,7 +21,8 @@ from torch import Tensor
 from smc_bench.errors import ModelError
 from smc_bench.models.files import SINGLE
 from smc_bench.models.load import load_model
-from smc_bench.models.shapes import HEAD_SIZE, LayerShape, Shapes, position_heads, reshape
+from smc_bench.models.reshape import position_heads, reshape
+from smc_bench.models.shapes import HEAD_SIZE, LayerShape, Shapes
 from smc_bench.models.units import Block, blocks
 from smc_bench.tasks.base import Head
 

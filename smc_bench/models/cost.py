@@ -29,7 +29,8 @@ from transformers import (
 
 from smc_bench.errors import ModelError
 from smc_bench.models.architecture import ARCHITECTURES, component_map
-from smc_bench.models.shapes import buildable, read_shapes, reshape
+from smc_bench.models.reshape import reshape
+from smc_bench.models.shapes import buildable, read_shapes
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]

@@ -22,7 +22,8 @@ from smc_bench.errors import ModelError
 from smc_bench.models.architecture import ARCHITECTURES
 from smc_bench.models.files import check_folder, has_tokenizer, read_object
 from smc_bench.models.loading import check_finite, judge
-from smc_bench.models.shapes import Shapes, buildable, load_shaped, read_shapes
+from smc_bench.models.reshape import load_shaped
+from smc_bench.models.shapes import Shapes, buildable, read_shapes
 from smc_bench.tasks.base import Head
 
 _AUTO: dict[Head, Any] = {

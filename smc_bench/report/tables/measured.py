@@ -47,7 +47,9 @@ def _sizes(table: pd.DataFrame) -> Iterator[str]:
         _, at, arm, sparsity, length = key
         shown = [_of_dense(part, size) for size in SIZES]
         shown[2] += f" at {length}"
-        yield _row(_named(arm, at, several=several), f"{sparsity:.4g}", *shown, str(len(part)))
+        yield _row(
+            _named(str(arm), str(at), several=several), f"{sparsity:.4g}", *shown, str(len(part))
+        )
 
 
 def _of_dense(part: pd.DataFrame, size: str) -> str:
