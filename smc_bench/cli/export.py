@@ -24,6 +24,9 @@ from smc_bench.store.store import Store
     type=click.IntRange(min=14),
     help="Version of ONNX's operators; 14 for DeepSparse 1.8 (default: 18).",
 )
+@click.option(
+    "--shrink", is_flag=True, help="Leave removed heads and neurons out: a smaller dense model."
+)
 @include_option
 def command(
     cell_id: str,
@@ -31,6 +34,7 @@ def command(
     to: Path | None,
     onnx: bool,
     opset: int | None,
+    shrink: bool,
     include: tuple[Path, ...],
 ) -> None:
     """Write weights, config, tokenizer and model card of a finished cell, for from_pretrained."""
@@ -39,7 +43,8 @@ def command(
     load_plugins(include)
     store = Store(results)
     with computing():
-        folder = export_cell(store, cell_id, to, onnx=onnx or opset is not None, opset=opset or 0)
+        onnx = onnx or opset is not None
+        folder = export_cell(store, cell_id, to, onnx=onnx, opset=opset or 0, shrink=shrink)
     found = store.by_id(cell_id)
     record = found.record() if found else None
     if record is not None and not record.reportable:

@@ -35,6 +35,7 @@ VERBS = {
     "compare": "smc_bench.cli.compare:command",
     "show": "smc_bench.cli.show:command",
     "merge": "smc_bench.cli.merge:command",
+    "measure": "smc_bench.cli.measure:command",
     "clean": "smc_bench.cli.clean:command",
 }
 

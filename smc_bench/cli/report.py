@@ -16,11 +16,14 @@ from smc_bench.cli.common import Session, fail, format_option, print_json, readi
 from smc_bench.cli.formats import Form
 from smc_bench.cli.missing import tell_missing
 from smc_bench.cli.output import echo
+from smc_bench.errors import DamagedError
 from smc_bench.names import below
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.metrics import check_metric
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from smc_bench.report.data.results import Results
     from smc_bench.report.figures.looks import Width
     from smc_bench.report.outputs import Make, Written
@@ -63,6 +66,7 @@ def write_report(session: Session, plan: Plan) -> bool:
     texts: dict[str, Callable[[], str]] = {
         "verdicts.md": lambda: _verdicts(session, results),
         "against.md": lambda: _against_reported(session, results, only_answers=True),
+        "measured.md": lambda: _measured(session, results, only_answers=True),
     }
     for name, make in texts.items():
         written.attempt(name, partial(_add_text, written, folder / name, make, shown))
@@ -115,8 +119,14 @@ def _verdicts(session: Session, results: Results) -> str:
 @click.option("--metric", help="Another metric than the task's primary one.")
 @click.option("--recovery", is_flag=True, help="Add the percentage of the dense score.")
 @click.option("--against", type=click.Choice(["reported"]), help="Compare with published numbers.")
+@click.option("--measured", is_flag=True, help="Sizes and times (smc-bench measure) instead.")
 def table(
-    session: Session, form: Form | None, metric: str | None, recovery: bool, against: str | None
+    session: Session,
+    form: Form | None,
+    metric: str | None,
+    recovery: bool,
+    against: str | None,
+    measured: bool,
 ) -> None:
     """Print the comparison table of what is finished; exit 1 where nothing is."""
     from smc_bench.report.data.results import Results
@@ -127,6 +137,8 @@ def table(
         check_metric(plan, metric)
     results = Results.of(plan, session.store, metric)
     notes = tell_missing(session, plan)
+    if measured:
+        sys.exit(_print_measured(session, results, form, notes))
     if form == "json":
         rows = json.loads(results.data.to_json(orient="records"))
         print_json(rows, plan=plan, notes=[*notes, *footnotes(results)])
@@ -146,6 +158,46 @@ def _table_as(results: Results, form: Form, *, recovery: bool) -> str:
     if form == "csv":
         return escape.to_csv(results.summary)
     return {"md": markdown, "tex": latex, "html": html}[form](results, recovery=recovery)
+
+
+def _print_measured(
+    session: Session, results: Results, form: Form | None, notes: Sequence[str]
+) -> int:
+    """Print sizes and times; the exit code."""
+    from smc_bench.report.data.measured import measurements
+    from smc_bench.report.tables import measured
+
+    found = measurements(results, session.store)
+    if form == "json":
+        content = {"sizes": found.sizes, "times": found.times}
+        rows = {name: json.loads(_records(part)) for name, part in content.items()}
+        print_json(rows, plan=results.plan, notes=[*notes, *found.problems])
+    elif form not in (None, "md"):
+        raise click.UsageError("--measured is printed as md or json")
+    else:
+        echo(measured.markdown(results, found))
+    for problem in found.problems:
+        say(f"left out: {problem}")
+    return 1 if tell(results) or found.problems else 0
+
+
+def _records(table: pd.DataFrame) -> str:
+    return str(table.to_json(orient="records"))
+
+
+def _measured(session: Session, results: Results, *, only_answers: bool = False) -> str:
+    """Tables of what was measured.
+
+    Raises:
+        DamagedError: A file of measurements can't be believed.
+    """
+    from smc_bench.report.data.measured import measurements
+    from smc_bench.report.tables import measured
+
+    found = measurements(results, session.store)
+    if found.problems:
+        raise DamagedError("; ".join(found.problems))
+    return "" if only_answers and not found.anything else measured.markdown(results, found)
 
 
 def _against_reported(session: Session, results: Results, *, only_answers: bool = False) -> str:
@@ -196,7 +248,8 @@ def _figures(
         say("nothing to draw: no cell has a result yet")
         return {}
     from smc_bench.report.data.curves import Curve, published_curves
-    from smc_bench.report.figures import plots
+    from smc_bench.report.data.measured import measurements
+    from smc_bench.report.figures import plots, speedup
     from smc_bench.report.published.reported import read_reported, reported_folders
     from smc_bench.report.tables.methods import read_methods
 
@@ -208,7 +261,8 @@ def _figures(
         curves.extend(published_curves(results.plan, reported, methods))
 
     written.attempt("published curves", read)
-    return plots.makers(results, columns=columns, curves=curves)
+    makers = plots.makers(results, columns=columns, curves=curves)
+    return makers | speedup.makers(results, measurements(results, session.store), columns=columns)
 
 
 def _anything(results: Results) -> bool:

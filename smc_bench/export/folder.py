@@ -1,6 +1,6 @@
 """A finished cell as a Hugging Face folder: weights, config, tokenizer, card, maybe ONNX.
 
-Here the store, the report's card and the models meet; torch is loaded for ONNX alone.
+Here the store, the report's card and the models meet; torch is loaded for ONNX and shrinking alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from smc_bench.errors import StoreError
+from smc_bench.errors import ModelError, StoreError
+from smc_bench.export.model_card import Shrinking, model_card
 from smc_bench.store.files import read_json, sync_folder, write_json
 from smc_bench.store.reading import WEIGHTS, check_weights, parse_cell
 from smc_bench.store.record import Record
@@ -18,7 +19,13 @@ from smc_bench.suite.cell import Cell
 
 
 def export_cell(
-    store: Store, cell_id: str, target: Path | None = None, *, onnx: bool = False, opset: int = 0
+    store: Store,
+    cell_id: str,
+    target: Path | None = None,
+    *,
+    onnx: bool = False,
+    opset: int = 0,
+    shrink: bool = False,
 ) -> Path:
     """Write the folder; it appears when it is complete.
 
@@ -28,6 +35,7 @@ def export_cell(
         target: Folder to make, or None for ``exports/<cell>`` among the results.
         onnx: Whether to add ``model.onnx``.
         opset: Version of ONNX's operators; 0 for the default.
+        shrink: Whether removed heads and neurons are left out, instead of stored as zeros.
 
     Returns:
         The folder.
@@ -35,7 +43,8 @@ def export_cell(
     Raises:
         StoreError: There is no such finished cell, or the target can't be written.
         CorruptDataError: The weights are not those that the record was written with.
-        ModelError: ONNX can't be written, or does not agree with torch.
+        ModelError: ONNX can't be written, or does not agree with torch; or there is nothing to
+            shrink.
     """
     folder, record = _finished(store, cell_id)
     cell = _cell(record, folder)
@@ -48,8 +57,9 @@ def export_cell(
         # Content alone: weights are written for their owner's eyes, an export is for others'.
         shutil.copytree(folder.path / "weights", temporary, copy_function=shutil.copyfile)
         check_weights(temporary, record, named=folder.path / "weights")
+        shrunk = _shrink(temporary, cell) if shrink else None
         checked = _onnx(temporary, cell, opset) if onnx else None
-        _write_card(store, folder, record, temporary, checked)
+        _write_card(store, folder, record, temporary, checked, shrunk)
         sync_folder(temporary)
         if target.is_dir():
             target.rmdir()
@@ -59,6 +69,16 @@ def export_cell(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def finished_cell(store: Store, cell_id: str) -> tuple[CellFolder, Record, Cell]:
+    """A finished cell whose weights are there, by the beginning of its id.
+
+    Raises:
+        StoreError: There is none, or it is of a version or a task that is not known here.
+    """
+    folder, record = _finished(store, cell_id)
+    return folder, record, _cell(record, folder)
 
 
 def _finished(store: Store, cell_id: str) -> tuple[CellFolder, Record]:
@@ -93,6 +113,27 @@ def _cell(record: Record, folder: CellFolder) -> Cell:
     return cell
 
 
+def _shrink(folder: Path, cell: Cell) -> Shrinking:
+    """Put a smaller model in the place of one with removed units; what was done, in words."""
+    from smc_bench.export.shrink import check_same, save_shrunk, shrink
+    from smc_bench.models.load import load_model
+    from smc_bench.tasks.registry import get_task
+
+    task = get_task(cell.task.name)
+    model = load_model(folder, task.head, task.spec.labels, seed=cell.seed, finished=True)
+    small, what = shrink(model)
+    if not what.anything:
+        raise ModelError(
+            f"{cell.folder}: nothing to shrink: no head and no neuron has all of its output "
+            "weights zero; export without --shrink"
+        )
+    save_shrunk(small, folder)
+    difference = check_same(model, folder, task.head, task.spec.labels)
+    return Shrinking(
+        f"{what}; logits within {difference:.1g} of the pruned model's in float64", what.uniform
+    )
+
+
 def _onnx(folder: Path, cell: Cell, opset: int) -> str:
     """Write ``model.onnx``; what was checked, in words."""
     from smc_bench.export.onnx import OPSET, write_onnx
@@ -102,17 +143,20 @@ def _onnx(folder: Path, cell: Cell, opset: int) -> str:
     task = get_task(cell.task.name)
     model = load_model(folder, task.head, task.spec.labels, seed=cell.seed, finished=True)
     report = write_onnx(model, task.head, folder / "model.onnx", opset=opset or OPSET)
-    same = f"opset {opset or OPSET}; its prunable weights are those above to the bit"
+    same = f"opset {opset or OPSET}; its prunable weights are those of {WEIGHTS} to the bit"
     if report.difference is None:
         return f"{same}; what it computes was not checked (onnxruntime is not installed)"
     return f"{same}; its logits differ from torch's by {report.difference:.1g} at most (random ids)"
 
 
 def _write_card(
-    store: Store, folder: CellFolder, record: Record, target: Path, checked: str | None
+    store: Store,
+    folder: CellFolder,
+    record: Record,
+    target: Path,
+    checked: str | None,
+    shrunk: Shrinking | None,
 ) -> None:
-    from smc_bench.export.model_card import model_card
-
     # A copy of the record goes along, so that whoever has the folder has every setting.
     content = read_json(folder.path / "record.json")
     if str(content["cell"].get("model_pin", "")).startswith("path:"):  # of older versions
@@ -121,5 +165,5 @@ def _write_card(
     above = store.by_id(str(record.cell["teacher"])) if record.cell.get("teacher") else None
     teacher = above.record() if above and not above.damage() else None
     note = content.get("note")
-    card = model_card(record, teacher, str(note) if note else None, checked)
+    card = model_card(record, teacher, str(note) if note else None, checked, shrunk)
     (target / "README.md").write_text(str(card), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +15,7 @@ from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
+from smc_bench.tasks.base import Head
 from smc_bench.tasks.specs import SPECS, Family, TaskSpec
 
 _PIPELINES: dict[Family, str] = {
@@ -28,10 +30,29 @@ _CLASSES: dict[Family, str] = {
     "multiple_choice": "AutoModelForMultipleChoice",
     "span": "AutoModelForQuestionAnswering",
 }
+_HEADS: dict[Family, Head] = {
+    "classification": "sequence_classification",
+    "regression": "sequence_classification",
+    "multiple_choice": "multiple_choice",
+    "span": "question_answering",
+}
 # What the Hub calls a metric (metric cards of evaluate), where we say it otherwise.
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
 # The models that come in wheels, as the Hub has them.
 _HUB_MODELS = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """What a card says of a shrunk model.
+
+    Attributes:
+        words: What was left out, and how it was checked.
+        stock: Whether transformers itself can load the folder.
+    """
+
+    words: str
+    stock: bool
 
 
 def model_card(
@@ -39,6 +60,7 @@ def model_card(
     teacher: Record | None = None,
     note: str | None = None,
     onnx: str | None = None,
+    shrunk: Shrinking | None = None,
 ) -> ModelCard:
     """A card made from records alone.
 
@@ -47,11 +69,13 @@ def model_card(
         teacher: That of its teacher, where it has one that is still there.
         note: What the suite's profile says of its results.
         onnx: What was checked on ``model.onnx``, where there is one.
+        shrunk: What was left out of the model, where it was shrunk.
     """
     cell = Cell.model_validate(record.cell, context={STORED: True})
     spec = SPECS[cell.task.name]
     parts = [_head(record, cell, spec, note), _results_table(record), _sparsity(record)]
-    parts += [_recipe(record, cell, teacher), _use(spec, onnx), _provenance(record, cell)]
+    parts += [_recipe(record, cell, teacher), _use(spec, onnx, shrunk)]
+    parts += [_provenance(record, cell, shrunk=shrunk is not None)]
     text = "\n".join(line for part in parts for line in part)
     return ModelCard(f"---\n{_metadata(record, cell, spec).to_yaml()}\n---\n\n{text}")
 
@@ -135,15 +159,32 @@ def _results_table(record: Record) -> Iterator[str]:
     yield f"\nRows used: {markdown(rows)}. One seed: no spread over seeds is in these numbers.\n"
 
 
-def _use(spec: TaskSpec, onnx: str | None) -> Iterator[str]:
+def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator[str]:
     name = _CLASSES[spec.family]
     yield "## Use\n"
-    yield (
-        f"```python\nfrom transformers import AutoTokenizer, {name}\n\n"
-        f'model = {name}.from_pretrained("FOLDER")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
-    )
-    yield "Zeros are stored as zeros: file size and torch's speed are a dense model's.\n"
+    if shrunk is None or shrunk.stock:
+        yield (
+            f"```python\nfrom transformers import AutoTokenizer, {name}\n\n"
+            f'model = {name}.from_pretrained("FOLDER")\n'
+            f'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
+        )
+    else:
+        yield (
+            "Layers have different shapes, which transformers' own `from_pretrained` refuses; "
+            "smc-bench reads them:\n\n"
+            "```python\nfrom pathlib import Path\n\nfrom smc_bench.models.load import load_model\n"
+            "from transformers import AutoTokenizer\n\n"
+            f'model = load_model(Path("FOLDER"), "{_HEADS[spec.family]}", {spec.labels}, seed=0, '
+            "finished=True).eval()\n"
+            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
+        )
+    if shrunk:
+        yield (
+            f"**Shrunk**: {shrunk.words}. The counts of zeros above are of the pruned model that "
+            "it was made from; zeros that are left are stored as zeros.\n"
+        )
+    else:
+        yield "Zeros are stored as zeros: file size and torch's speed are a dense model's.\n"
     if onnx:
         yield f"`model.onnx`: {onnx}.\n"
 
@@ -215,12 +256,15 @@ def _recipe(record: Record, cell: Cell, teacher: Record | None) -> Iterator[str]
     yield "```\n\n</details>\n"
 
 
-def _provenance(record: Record, cell: Cell) -> Iterator[str]:
+def _provenance(record: Record, cell: Cell, *, shrunk: bool) -> Iterator[str]:
     yield "## Provenance\n"
     origin: dict[str, Any] = record.provenance
     dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
     packages = {name: v for name, v in (origin.get("packages") or {}).items() if v}
     pins = {**cell.data_pins, "model": cell.model_pin}
+    weights = "SHA-256 of " + (
+        "the pruned weights before shrinking" if shrunk else "model.safetensors"
+    )
     lines = {
         "Cell": f"`{cell.id}`, finished {record.finished}",
         "Code": f"smc-bench at commit `{origin.get('git_commit') or 'unknown'}`{dirty}",
@@ -228,6 +272,6 @@ def _provenance(record: Record, cell: Cell) -> Iterator[str]:
         "Device": f"{record.device} ({markdown(origin.get('processor') or 'processor unknown')}), "
         f"{record.threads} threads",
         "Pins": ", ".join(f"{markdown(name)} {code(pin)}" for name, pin in pins.items()),
-        "SHA-256 of model.safetensors": f"`{record.weights_sha256}`",
+        weights: f"`{record.weights_sha256}`",
     }
     yield from (f"- {name}: {text}" for name, text in lines.items())

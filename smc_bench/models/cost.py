@@ -29,6 +29,8 @@ from smc_bench.models.architecture import architecture
 from smc_bench.models.components import component_map
 from smc_bench.models.conv1d import use_linear
 from smc_bench.models.heads import flat_choices, model_class, outputs_of
+from smc_bench.models.reshape import reshape
+from smc_bench.models.shapes import buildable, read_shapes
 from smc_bench.tasks.base import Head
 from smc_bench.tasks.specs import Family
 
@@ -93,13 +95,20 @@ def config_of(model: str) -> PreTrainedConfig:
 
 def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.Module:
     """A model with a task's head, without weights (meta) or with random ones."""
-    config, head = config_of(model), _HEADS[family]
+    folder = Path(model)
+    written = model not in CONFIGS and (folder / "config.json").is_file()
+    shapes = read_shapes(folder) if written else None
+    config, head = config_of(model) if shapes is None else buildable(folder), _HEADS[family]
     config.num_labels = outputs_of(config, head, labels)
     if config.pad_token_id is None:  # heads of decoders take no batch without
         config.pad_token_id = 0
     with torch.device(device):
         made: nn.Module = model_class(config, head).from_config(config, attn_implementation="eager")
         use_linear(made)
+    if shapes is not None:
+        reshape(made, shapes)
+        for parameter in made.parameters():
+            nn.init.normal_(parameter, std=0.02)  # new shapes come without numbers
     return made.eval().requires_grad_(False)  # torch's counter would follow gradients too
 
 

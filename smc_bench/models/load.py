@@ -18,6 +18,8 @@ from smc_bench.models.conv1d import use_linear
 from smc_bench.models.files import check_folder, has_tokenizer, read_object
 from smc_bench.models.heads import model_class, outputs_of
 from smc_bench.models.loading import check_finite, judge
+from smc_bench.models.reshape import load_shaped
+from smc_bench.models.shapes import Shapes, buildable, read_shapes
 from smc_bench.tasks.base import Head
 from smc_bench.tasks.pairs import separate_pairs
 
@@ -124,8 +126,8 @@ def load_with_notes(
     check_folder(folder)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    config = load_config(folder)
-    made = model_class(config, head)
+    shapes = _shapes(folder)
+    config = load_config(folder) if shapes is None else buildable(folder)
     if architecture(config).kind == "decoder" and config.pad_token_id is None:
         # Only for users of the saved folder: transformers' own head finds the last token by it.
         config.pad_token_id = load_tokenizer(folder).pad_token_id
@@ -135,17 +137,8 @@ def load_with_notes(
             setattr(config, name, dropout)
     torch.manual_seed(seed)
     try:
-        model, info = made.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except MemoryError:
+        model, info = _from_folder(folder, head, config, shapes)
+    except (MemoryError, ModelError):
         raise
     except Exception as error:  # safetensors and torch have errors of their own
         raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from error
@@ -156,7 +149,32 @@ def load_with_notes(
         notes.append(_unused(loaded.stored_head, former))
     use_linear(model)
     check_finite(model, folder)
+    if shapes is not None:
+        shapes.write(model.config)
     return model, notes
+
+
+def _shapes(folder: Path) -> Shapes | None:
+    """Shapes of uneven blocks, of an architecture that is supported."""
+    kind = read_object(folder / "config.json").get("model_type")
+    return read_shapes(folder) if kind in ARCHITECTURES else None
+
+
+def _from_folder(folder: Path, head: Head, config: Any, shapes: Shapes | None) -> tuple[Any, Any]:
+    """A model, and what transformers says (or would say) of the load."""
+    if shapes is not None:
+        model = model_class(config, head).from_config(config, dtype=torch.float32)
+        return model, load_shaped(model, shapes, folder)
+    return model_class(config, head).from_pretrained(  # type: ignore[no-any-return]
+        folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
 
 
 def _set_labels(config: Any, head: Head, labels: int, names: Sequence[str]) -> list[str]:

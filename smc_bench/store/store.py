@@ -26,6 +26,7 @@ from smc_bench.store.files import (
     write_json,
 )
 from smc_bench.store.holder import holder
+from smc_bench.store.measured import MEASURED
 from smc_bench.store.reading import parse_record
 from smc_bench.store.record import Failure, Record
 
@@ -182,6 +183,7 @@ class CellFolder(Attempts):
             if target.is_dir():
                 shutil.rmtree(target)
             item.replace(target)
+        (self.path / MEASURED).unlink(missing_ok=True)  # of weights that these have replaced
         known = {**record.model_dump(), "predictions_sha256": content_sha256(splits)}
         if not create_json(self.path / "record.json", known):
             raise StoreError(f"{self.path}: another attempt has finished this cell")

@@ -39,7 +39,9 @@ def finish(folder: CellFolder, attempt: int) -> None:
     artifacts = folder.path / "partial" / f"{attempt:03d}"
     (artifacts / "weights").mkdir(parents=True)
     (artifacts / "weights" / "w").write_text(str(attempt))
+    (folder.path / "measured.json").write_text("{}")  # of weights that were there before
     folder.finish(record(attempt), {"validation": {}}, artifacts)
+    assert not (folder.path / "measured.json").exists()
 
 
 def lease(folder: CellFolder, attempt: int, **changes: object) -> None:
