@@ -27,7 +27,7 @@ include_option = click.option(
     multiple=True,
     envvar="SMC_BENCH_INCLUDE",
     type=click.Path(path_type=Path),
-    help="Python file with tasks or scorers of your own (docs/extend.md).",
+    help="Python file with scorers, methods, schedules or tasks of your own (docs/extend.md).",
 )
 
 

@@ -30,7 +30,7 @@ from smc_bench.errors import ModelError
 from smc_bench.export.engines import EngineName, Run, prepare, version
 from smc_bench.export.onnx import example_inputs, write_onnx
 from smc_bench.export.shrink import Shrunk, shrink
-from smc_bench.models.architecture import body_prefixes, component_map
+from smc_bench.models.components import body_prefixes, component_map
 from smc_bench.models.load import load_model
 from smc_bench.store.measured import Machine, Measured, Size, Speed, read_measured, write_measured
 from smc_bench.store.provenance import processor

@@ -193,7 +193,8 @@ def _what(cell: Cell) -> str:
     if cell.recipe.sparsity_schedule is None:
         return "A dense fine-tuning"
     scope = ", ".join(cell.recipe.scope)
-    how = f"{cell.recipe.scorer}, scope {scope}, target {cell.sparsity:.4g}"
+    method = f"{cell.recipe.method} with " if cell.recipe.method else ""
+    how = f"{method}{cell.recipe.scorer}, scope {scope}, target {cell.sparsity:.4g}"
     return f"A pruned fine-tuning ({markdown(how)})"
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.pruning.audit import audit, read_weights
+from smc_bench.engine.pruning.audit import Claims, audit, read_weights, zeros_by_tensor
 from smc_bench.errors import Interrupted, ModelError
 from smc_bench.models.architecture import ARCHITECTURES
 from smc_bench.models.components import component_map, pooler_prefixes
@@ -200,6 +200,7 @@ def test_pruned_saved_and_resumed_to_the_bit(kind: str, tmp_path: Path) -> None:
         return trainer(model, settings, 0.5, MemoryContext(folder, stop_after))
 
     whole = run(tmp_path / "whole")
+    born = zeros_by_tensor(dict(whole.raw.named_parameters()), whole.pruner.parts)
     whole.run()
     with pytest.raises(Interrupted):
         run(tmp_path / "cut", 3).run()
@@ -212,7 +213,7 @@ def test_pruned_saved_and_resumed_to_the_bit(kind: str, tmp_path: Path) -> None:
     save_model(whole.raw, folder)
     stored = read_weights(folder / "model.safetensors")
     weights, pruner = as_stored(whole.raw, stored), whole.pruner
-    found = audit(weights, pruner.masks, pruner.parts, settings, 0.5)
+    found = audit(weights, pruner.parts, settings, 0.5, born, Claims(pruner.masks))
     assert found.encoder.share == pytest.approx(0.5, abs=1e-3)
     ours = load_model(folder, "sequence_classification", 2, seed=9, finished=True)
     assert all(torch.equal(t, state[n]) for n, t in ours.state_dict().items())

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from smc_bench.cli.main import cli
 from smc_bench.dispatch.slurm import backend
 from tests.helpers.fake_slurm import FakeSlurm
-from tests.integration.test_extend import examples
 
 
 @pytest.fixture
@@ -55,33 +54,6 @@ def test_submit_run_status_and_run_again(
         assert lease["host"] == "node1"
     key = path.parent.name.rsplit("-", 1)[1]
     assert "SLURM jobs: " in smc("logs", key, "--results", tmp_path / "results").stdout
-
-
-def test_methods_and_schedules_of_ones_own_reach_the_jobs(
-    suite_file: Path, mirror: Path, tmp_path: Path, fake_slurm: FakeSlurm
-) -> None:
-    """The examples of docs/extend.md, in a job that knows of them by its command line alone."""
-    include = []
-    for name in ("my_method.py", "my_schedule.py", "my_rates.py"):
-        (tmp_path / name).write_text(examples()[name])
-        include += ["--include", tmp_path / name]
-    own = (
-        "recipe: smc, scope: [encoder], method: set, method_options: {every: 4}, "
-        "sparsity_schedule: {kind: halves, events: 2}, lr_schedule: {kind: cosine, peak: 1.0e-3}"
-    )
-    suite_file.write_text(
-        suite_file.read_text().replace("plain: {recipe: smc}", f"plain: {{{own}}}")
-    )
-    where = (suite_file, "--results", tmp_path / "results", "--data-root", mirror, *include)
-    said = smc("run", *where, "--slurm", "--only", "arm=plain").stderr
-    assert "1 submitted now" in said
-    fake_slurm.run_all()
-    (path,) = (tmp_path / "results").glob("cells/*/*/record.json")
-    record = json.loads(path.read_text())
-    assert record["cell"]["recipe"]["method"] == "set"
-    assert [event["target"] for event in record["events"]] == [0.25, 0.5]
-    zeros = record["sparsity"]["scope"]
-    assert zeros["zeros"] == int(zeros["total"] * 0.5 + 0.5)
 
 
 def test_what_is_missing_is_said_before_anything_is_submitted(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from smc_bench import plugins
 from smc_bench.engine.prefix import prefix_content, prefix_steps
@@ -22,7 +23,9 @@ from smc_bench.errors import SmcBenchError, SuiteError
 from smc_bench.store.reading import parse_cell
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.load import load_suite
+from tests.helpers import engine as recipes
 from tests.helpers.registries import untouched
+from tests.integration.test_extend import examples
 from tests.unit.suite.test_identity import BASE, with_value
 
 HEAD = """
@@ -63,6 +66,31 @@ class Options(Strict):
 @method(name="own", version=3, source="a test", options=Options)
 class Own(ScoredPruning):
     pass
+"""
+)
+AVERAGE = (
+    HEAD
+    + """
+@method(name="average", version=1, source="a test")
+class Average(PruningMethod):
+    def __init__(self, pruner):
+        super().__init__(pruner)
+        self.sums = {n: p.detach().abs().clone() for n, p in pruner.parameters.items()}
+
+    def on_event(self, event):
+        self.pruner.set_masks(self.pruner.choose(self.sums, event.sparsity), event.sparsity)
+
+    def after_step(self, step):
+        super().after_step(step)
+        for name, weight in self.pruner.parameters.items():
+            self.sums[name] += weight.detach().abs()
+
+    def state(self):
+        return {f"sum/{name}": total for name, total in self.sums.items()}
+
+    def load(self, state):
+        for name, total in self.sums.items():
+            total.copy_(state[f"sum/{name}"])
 """
 )
 SCORER = (
@@ -142,6 +170,44 @@ def test_a_beginning_follows_from_rates_and_the_code_of_plugins(tmp_path: Path) 
     assert "plugins" not in contents[3]
     own = recipe(method="own")
     assert prefix_steps(own, build_timeline(own, 0.8, 24)) == 0  # unless it says that it may
+
+
+def test_the_method_of_the_document_resumes_to_the_bit(tmp_path: Path) -> None:
+    """Set by name in a recipe, stopped between two exchanges; the audit's exact count holds."""
+    load(tmp_path, examples()["my_method.py"])
+    settings = recipes.recipe(
+        scope=["encoder", "embeddings"],
+        method="set",
+        method_options={"every": 2, "share": 0.3},
+        sparsity_schedule={"kind": "ramp", "start": "1it", "end": "5it", "every": "2it"},
+        train={"duration": "10it", "batch": 8, "clip": 1.0, "dropout": 0.1},
+    )
+    whole = recipes.trained(settings, 0.7, tmp_path / "whole")
+    cut = recipes.trained(settings, 0.7, tmp_path / "cut", stop_after=7)
+    for name, weight in whole.raw.state_dict().items():
+        assert torch.equal(weight, cut.raw.state_dict()[name]), name
+    masked = sum(int((~mask).sum()) for mask in whole.pruner.masks.values())
+    total = sum(mask.numel() for mask in whole.pruner.masks.values())
+    assert masked == int(0.7 * total + 0.5)
+
+
+def test_a_method_keeps_its_own_state_in_checkpoints(tmp_path: Path) -> None:
+    """One that averages magnitudes over steps: without its state, resumed masks would differ."""
+    load(tmp_path, AVERAGE)
+    settings = recipes.recipe(
+        method="average",
+        sparsity_schedule={"kind": "one_shot", "at": "6it"},
+        lr_schedule={"kind": "constant", "peak": 0.05},
+        train={"duration": "8it", "batch": 8, "clip": None, "dropout": 0.0},
+    )
+    whole = recipes.trained(settings, 0.5, tmp_path / "whole")
+    cut = recipes.trained(settings, 0.5, tmp_path / "cut", stop_after=4)
+    plain = recipes.trained(settings.model_copy(update={"method": None}), 0.5, tmp_path / "plain")
+    other = False
+    for name, mask in whole.pruner.masks.items():
+        assert torch.equal(mask, cut.pruner.masks[name]), name
+        other = other or not torch.equal(mask, plain.pruner.masks[name])
+    assert other  # else the state would decide nothing
 
 
 WRONG = {

@@ -19,7 +19,7 @@ from smc_bench.cli.main import cli
 from smc_bench.errors import DamagedError, StoreError
 from smc_bench.export.measure import Asked, filled, size_of, speeds, take_turns
 from smc_bench.export.shrink import shrink
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.store.measured import Measured, read_measured, write_measured
 from tests.helpers.measured import measured_of
 from tests.helpers.shrinking import ENCODERS, some, tiny, zero

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.models.units import Unit, UnitKind, blocks, units
 from tests.helpers.shrinking import ENCODERS, logits, tiny, zero
 
