@@ -132,7 +132,7 @@ def test_latex_is_escaped_and_bold(tmp_path: Path) -> None:
     latex = (tmp_path / "out" / "table.tex").read_text()
     assert r"a\_1 \& b" in latex
     assert r"100 \%" in latex
-    assert r"\textbf{" in latex
+    assert r"\bfseries " in latex
     assert r"$\pm$" in latex
 
 
