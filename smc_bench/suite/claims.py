@@ -30,7 +30,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)
 
 
 class SparsityRange(Strict):
-    """Sparsities on the suite's axis that a claim is about, both ends included."""
+    """Sparsities on the suite's axis that a claim is about, both ends included.
+
+    Attributes:
+        least: Lowest sparsity, 0..1.
+        most: Highest sparsity, 0..1.
+    """
 
     least: float = Field(ge=0.0, lt=1.0)
     most: float = Field(ge=0.0, lt=1.0)

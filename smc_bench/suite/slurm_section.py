@@ -73,7 +73,11 @@ class SlurmResources(Strict):
 
 
 class SlurmOverride(SlurmResources):
-    """Other resources for some cells: those that ``--only`` would choose by the same words."""
+    """Other resources for some cells: those that ``--only`` would choose by the same words.
+
+    Attributes:
+        where: Conditions such as ``task=squad``, all of which must hold (``--only``).
+    """
 
     where: Annotated[Lines, Field(min_length=1)]
 
@@ -99,6 +103,10 @@ class SlurmSection(SlurmResources):
 
 
 class SuiteSlurm(SlurmSection):
-    """The ``slurm:`` section of a suite; ``overrides`` give some of its cells other resources."""
+    """The ``slurm:`` section of a suite.
+
+    Attributes:
+        overrides: Other resources for some of its cells; later ones win.
+    """
 
     overrides: tuple[SlurmOverride, ...] = ()
