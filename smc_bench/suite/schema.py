@@ -37,9 +37,10 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _once = AfterValidator(_each_once)
-Sparsities = Annotated[
-    tuple[Sparsity, ...], Field(min_length=1), BeforeValidator(named_grid), _once
-]
+_grid = BeforeValidator(
+    named_grid, json_schema_input_type=Sparsity | Literal["smc"] | list[Sparsity]
+)
+Sparsities = Annotated[tuple[Sparsity, ...], Field(min_length=1), _grid, _once]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), one_or_many, _once]
 
 
@@ -73,8 +74,10 @@ def _one_task(value: object) -> object:
     return [value] if isinstance(value, str | dict) else value
 
 
-Task = Annotated[TaskEntry, BeforeValidator(_named)]
-Tasks = Annotated[tuple[Task, ...], Field(min_length=1), BeforeValidator(_one_task)]
+_task = BeforeValidator(_named, json_schema_input_type=str | TaskEntry)
+Task = Annotated[TaskEntry, _task]
+_tasks = BeforeValidator(_one_task, json_schema_input_type=str | TaskEntry | list[str | TaskEntry])
+Tasks = Annotated[tuple[Task, ...], Field(min_length=1), _tasks]
 
 
 class Dense(Strict):
