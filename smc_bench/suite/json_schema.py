@@ -84,7 +84,7 @@ class _Described(GenerateJsonSchema):
 
 def suite() -> Json:
     """Of a suite's file."""
-    made = _of(Suite)
+    made = schema_of(Suite)
     parts = {**_recipe_parts(), **made.pop("$defs")}
     for section in (made, parts["Profile"]):
         keys = section["properties"]
@@ -110,18 +110,18 @@ def recipe() -> Json:
 
 def clusters() -> Json:
     """Of a file of clusters: settings by the name of the cluster."""
-    section = _of(SlurmSection)
+    section = schema_of(SlurmSection)
     return {**_map_of(section), "description": "Clusters by name; `default` is taken unasked."}
 
 
 def claims() -> Json:
     """Of a file of claims."""
-    return _of(Claims)
+    return schema_of(Claims)
 
 
 def record() -> Json:
     """Of a finished cell's record."""
-    return _of(Record)
+    return schema_of(Record)
 
 
 KINDS: dict[str, Callable[[], Json]] = {
@@ -138,7 +138,8 @@ def json_schema(kind: str) -> Json:
     return {"$schema": _DIALECT, **KINDS[kind]()}
 
 
-def _of(model: type[BaseModel]) -> Json:
+def schema_of(model: type[BaseModel]) -> Json:
+    """The schema of one model, described."""
     return model.model_json_schema(schema_generator=_Described, mode="validation")
 
 
@@ -149,7 +150,7 @@ def _markdown(text: str) -> str:
 
 def _recipe_parts() -> Json:
     """``Patch`` (any part of a recipe), ``Arm``, ``Arms`` and what they are made of."""
-    whole = _of(Recipe)
+    whole = schema_of(Recipe)
     parts = {name: _partial(part) for name, part in whole.pop("$defs").items()}
     same = {"type": "object", "additionalProperties": False, "required": ["same_steps_as"]}
     what = "Recipe whose number of optimizer steps is taken, at the same target."
