@@ -65,6 +65,7 @@ def prepare(target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     pages = target / "pages"
     shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("site"))
+    shutil.copy(DOCS / "site" / "tables.css", pages)
     for page in pages.rglob("*.md"):
         reference = "" if page.parent.name == "reference" else "reference/"
         _fill_in(page, reference)

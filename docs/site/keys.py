@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
+from smc_bench.cli.main import VERBS, cli
 from smc_bench.engine.pruning.scorers.registry import SCORERS, NoOptions
 from smc_bench.engine.recipe import Recipe
 from smc_bench.store.record import Failure
@@ -36,11 +39,13 @@ def tables(kind: str, reference: str) -> str:
     """Markdown tables of one kind of file: its own keys, then each section that they name.
 
     Args:
-        kind: A kind of ``smc-bench schema``, ``cell``, ``failure`` or ``scorers``.
+        kind: A kind of ``smc-bench schema``, ``cell``, ``failure``, ``scorers`` or ``verbs``.
         reference: Prefix of links to the page of recipes.
     """
     if kind == "scorers":
         return _scorers(reference)
+    if kind == "verbs":
+        return _verbs()
     made = {"recipe": Recipe, "cell": Cell, "failure": Failure}
     schema = schema_of(made[kind]) if kind in made else KINDS[kind]()
     page = _Page(kind, schema.get("$defs", {}), reference)
@@ -62,6 +67,30 @@ def _scorers(reference: str) -> str:
             schema = schema_of(spec.options)
             parts += [_table(schema, _Page("scorer", schema.get("$defs", {}), reference))]
     return "\n\n".join(parts)
+
+
+def _verbs() -> str:
+    """Every verb with its arguments and options, as click knows them."""
+    parts = []
+    for name in VERBS:
+        with click.Context(cli, info_name="smc-bench") as above:
+            verb = cli.get_command(above, name)
+            context = click.Context(verb, info_name=name, parent=above)
+            usage = " ".join([context.command_path, *verb.collect_usage_pieces(context)])
+            parts += [f"## {name}", verb.help or "", f"    {usage}", _options(verb, context)]
+    return "\n\n".join(parts)
+
+
+def _options(verb: click.Command, context: click.Context) -> str:
+    rows = ["| option | default | variable | meaning |", "|---|---|---|---|"]
+    for option in verb.get_params(context):
+        if isinstance(option, click.Option) and not option.hidden and "--help" not in option.opts:
+            written, _ = option.get_help_record(context) or ("", "")
+            default, meaning = option.get_help_extra(context).get("default"), option.help or ""
+            variables = ", ".join(f"`{name}`" for name in option.envvar or ())
+            told = f"`{default}`" if default else ""
+            rows.append(f"| `{_cell(written)}` | {told} | {variables} | {_cell(meaning)} |")
+    return "\n".join(rows)
 
 
 def _reached(node: Any, sections: Json, seen: dict[str, None] | None = None) -> list[str]:
@@ -91,9 +120,19 @@ def _table(schema: Json, page: _Page) -> str:
     rows = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for name, key in schema["properties"].items():
         default = "required" if name in needed else _default(key)
-        takes = " or ".join(dict.fromkeys(_takes(key, page)))
+        takes = _one_or_many(list(dict.fromkeys(_takes(key, page))))
         rows.append(f"| `{name}` | {takes} | {default} | {_cell(key.get('description', ''))} |")
     return "\n".join(rows)
+
+
+def _one_or_many(words: list[str]) -> str:
+    """What a key takes; a list that one of its items can stand for is said once."""
+    items = [word for word in words if not word.startswith("list of ") and word != "null"]
+    many, rest = f"list of {' or '.join(items)}", list(words)
+    if items and many in words:
+        rest.remove(many)
+        rest.insert(len(items), "a list of these")
+    return " or ".join(rest)
 
 
 def _default(key: Json) -> str:
@@ -145,7 +184,7 @@ def _bounds(key: Json) -> str:
     low, high = key.get("minimum"), key.get("maximum")
     above, below = key.get("exclusiveMinimum"), key.get("exclusiveMaximum")
     signs = ((">=", low), (">", above), ("<=", high), ("<", below))
-    said = [f"{sign} {value:g}" for sign, value in signs if value is not None]
+    said = [f"{sign} {value:.12g}" for sign, value in signs if value is not None]
     return f" ({', '.join(said)})" if said else ""
 
 
