@@ -2,9 +2,16 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from smc_bench.cli.main import cli
+from smc_bench.suite.json_schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "smc_bench"
@@ -72,3 +79,51 @@ def test_files_that_a_page_names_exist(page):
     kept = {name for name in given if not name.startswith(GENERATED)}
     missing = [n for n in sorted(kept) if not (ROOT / n).exists() and not (PACKAGE / n).exists()]
     assert missing == []
+
+
+LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)[^)]*\)")
+BLOCK = re.compile(r"^```yaml\n(name: .*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_on_the_package_index_no_link_is_relative():
+    """As hatch-fancy-pypi-readme does it: each pattern in turn, with re.sub."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = settings["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for change in hook["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    assert LINK.findall(text) == []
+    assert "(https://arxiv.org/abs/2312.13547)" in text
+    assert "The tutorial goes through it" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_suites_that_a_page_shows_can_be_run(page, tmp_path):
+    blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert blocks
+    for block in blocks:
+        data = yaml.safe_load(block)
+        path = tmp_path / f"{data['name']}.yaml"
+        path.write_text(block, encoding="utf-8")
+        done = CliRunner().invoke(cli, ["check", str(path)])
+        assert done.exit_code == 0, done.output
+        Draft202012Validator(json_schema("suite")).validate(data)
+
+
+def test_how_to_cite_agrees_with_the_citation_file():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == project["version"]
+    assert f"version = {{{cited['version']}}}" in readme
+    (paper,) = cited["references"]
+    assert " ".join(a["family-names"] for a in paper["authors"]) == "Kurtic Hoefler Alistarh"
+    for author in paper["authors"]:
+        assert f"{author['family-names']}, {author['given-names']}" in readme
+    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in readme
