@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from keys import tables
 
-from smc_bench.suite.json_schema import KINDS, json_schema
+from smc_bench.json_schema import KINDS, json_schema
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -12,9 +12,9 @@ import click
 from smc_bench.cli.main import VERBS, cli
 from smc_bench.engine.pruning.scorers.registry import SCORERS, NoOptions
 from smc_bench.engine.recipe import Recipe
+from smc_bench.json_schema import KINDS, schema_of
 from smc_bench.store.record import Failure
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.json_schema import KINDS, schema_of
 
 Json = dict[str, Any]
 _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "null"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import include_option, print_json
+from smc_bench.json_schema import KINDS, json_schema
 from smc_bench.plugins import load_plugins
-from smc_bench.suite.json_schema import KINDS, json_schema
 
 
 @click.command("schema")

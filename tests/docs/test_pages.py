@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from smc_bench.cli.main import cli
-from smc_bench.suite.json_schema import json_schema
+from smc_bench.json_schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "smc_bench"

@@ -10,14 +10,14 @@ from pydantic import BaseModel
 
 from smc_bench.cli.main import cli
 from smc_bench.engine.pruning.scorers.registry import SCORERS
+from smc_bench.json_schema import KINDS, descriptions, json_schema
 from smc_bench.store.record import Failure
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.claims import FILE
-from smc_bench.suite.json_schema import KINDS, descriptions, json_schema
 from smc_bench.suite.tuning import Tuned
 from smc_bench.suite.yaml_file import read_yaml
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SUITES = sorted(path for path in (ROOT / "suites").glob("*.yaml") if path.name != FILE)
 RECIPES = sorted((ROOT / "suites" / "recipes").glob("*.yaml"))
 
