@@ -27,7 +27,8 @@ from smc_bench.suite.slurm_section import SlurmSection
 from smc_bench.tasks.specs import SPECS
 
 Json = dict[str, Any]
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Editors read this dialect everywhere; newer ones only some.
+_DIALECT = "http://json-schema.org/draft-07/schema#"
 _ATTRIBUTE = re.compile(r"    (\w+): (.*)")
 
 
@@ -224,7 +225,7 @@ def _known(names: dict[str, Any]) -> Json:
 
 def _refer(key: Json, schema: Json) -> None:
     """Replace what a key takes, and keep what is said of it."""
-    kept = {name: key[name] for name in ("description", "default") if name in key}
+    kept: Json = {name: key[name] for name in ("description", "default") if name in key}
     optional = any(option == {"type": "null"} for option in key.get("anyOf", ()))
     key.clear()
     key.update({"anyOf": [schema, {"type": "null"}]} if optional else schema)

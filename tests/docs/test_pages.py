@@ -2,16 +2,19 @@
 
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 from smc_bench.cli.main import cli
 from smc_bench.json_schema import json_schema
+from smc_bench.suite.yaml_file import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "smc_bench"
@@ -108,12 +111,11 @@ def test_suites_that_a_page_shows_can_be_run(page, tmp_path):
     blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     assert blocks
     for block in blocks:
-        data = yaml.safe_load(block)
-        path = tmp_path / f"{data['name']}.yaml"
+        path = tmp_path / "teacher.yaml"
         path.write_text(block, encoding="utf-8")
         done = CliRunner().invoke(cli, ["check", str(path)])
         assert done.exit_code == 0, done.output
-        Draft202012Validator(json_schema("suite")).validate(data)
+        Draft7Validator(json_schema("suite")).validate(read_yaml(path).data)
 
 
 def test_how_to_cite_agrees_with_the_citation_file():
@@ -127,3 +129,20 @@ def test_how_to_cite_agrees_with_the_citation_file():
     for author in paper["authors"]:
         assert f"{author['family-names']}, {author['given-names']}" in readme
     assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in readme
+
+
+COMMAND = re.compile(r"^(?: {4}|\$ )(smc-bench [a-z].*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_a_page_shows_are_ones(page):
+    """Each verb exists and has the options; what follows a # is a comment."""
+    for line in COMMAND.findall(page.read_text(encoding="utf-8")):
+        verb, *words = shlex.split(line, comments=True)[1:]
+        known = cli.get_command(click.Context(cli), verb)
+        assert known is not None, line
+        options = {name for param in known.params for name in param.opts}
+        given = {
+            word.partition("=")[0].strip("[]") for word in words if word.startswith(("-", "[-"))
+        }
+        assert given - options == set(), line

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 from pydantic import BaseModel
 
 from smc_bench.cli.main import cli
@@ -76,24 +76,24 @@ def test_every_setting_that_is_stored_has_a_description(model):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_schemas_are_schemas(kind):
-    Draft202012Validator.check_schema(json_schema(kind))
+    Draft7Validator.check_schema(json_schema(kind))
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_shipped_suites_fit(path):
-    validator = Draft202012Validator(json_schema("suite"))
+    validator = Draft7Validator(json_schema("suite"))
     assert [error.message for error in validator.iter_errors(read_yaml(path).data)] == []
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_fit(path):
-    validator = Draft202012Validator(json_schema("recipe"))
+    validator = Draft7Validator(json_schema("recipe"))
     assert [error.message for error in validator.iter_errors(read_yaml(path).data)] == []
 
 
 def test_shipped_claims_fit():
     data = read_yaml(ROOT / "suites" / FILE).data
-    assert Draft202012Validator(json_schema("claims")).is_valid(data)
+    assert Draft7Validator(json_schema("claims")).is_valid(data)
 
 
 SUITE = {
@@ -124,7 +124,7 @@ SUITE = {
     ],
 )
 def test_what_may_be_written_fits(change):
-    errors = Draft202012Validator(json_schema("suite")).iter_errors({**SUITE, **change})
+    errors = Draft7Validator(json_schema("suite")).iter_errors({**SUITE, **change})
     assert [error.message for error in errors] == []
 
 
@@ -146,13 +146,13 @@ def test_what_may_be_written_fits(change):
     ],
 )
 def test_slips_do_not_fit(change):
-    assert not Draft202012Validator(json_schema("suite")).is_valid({**SUITE, **change})
+    assert not Draft7Validator(json_schema("suite")).is_valid({**SUITE, **change})
 
 
 def test_a_suite_needs_its_keys():
     for key in SUITE:
         left = {name: value for name, value in SUITE.items() if name != key}
-        assert not Draft202012Validator(json_schema("suite")).is_valid(left), key
+        assert not Draft7Validator(json_schema("suite")).is_valid(left), key
 
 
 def test_the_verb_prints_the_schema():
