@@ -82,14 +82,13 @@ def _verbs() -> str:
 
 
 def _options(verb: click.Command, context: click.Context) -> str:
-    rows = ["| option | default | variable | meaning |", "|---|---|---|---|"]
+    rows = ["| option | default | meaning |", "|---|---|---|"]
     for option in verb.get_params(context):
         if isinstance(option, click.Option) and not option.hidden and "--help" not in option.opts:
             written, _ = option.get_help_record(context) or ("", "")
             default, meaning = option.get_help_extra(context).get("default"), option.help or ""
-            variables = ", ".join(f"`{name}`" for name in option.envvar or ())
             told = f"`{default}`" if default else ""
-            rows.append(f"| `{_cell(written)}` | {told} | {variables} | {_cell(meaning)} |")
+            rows.append(f"| `{_cell(written)}` | {told} | {_cell(meaning)} |")
     return "\n".join(rows)
 
 

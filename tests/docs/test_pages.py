@@ -35,7 +35,7 @@ GENERATED = (
     "attempts/",
     "reported/",
     "slurm/",
-    "suites/teacher",
+    "suites/scorers",
     "tuned/",
     "weights/",
 )
@@ -111,7 +111,7 @@ def test_suites_that_a_page_shows_can_be_run(page, tmp_path):
     blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     assert blocks
     for block in blocks:
-        path = tmp_path / "teacher.yaml"
+        path = tmp_path / "scorers.yaml"
         path.write_text(block, encoding="utf-8")
         done = CliRunner().invoke(cli, ["check", str(path)])
         assert done.exit_code == 0, done.output
