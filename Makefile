@@ -63,7 +63,7 @@ test: dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
-	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest
+	HF_HUB_OFFLINE=1 $(VENV)/bin/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # Every fault on a real SLURM on this machine: installs Debian packages where they are missing, so it needs root.
 test-slurm: dev

@@ -10,6 +10,7 @@ import torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
+ROOT = Path(__file__).parent
 WORDS = [
     "good",
     "bad",
@@ -34,6 +35,15 @@ WORDS = [
     "_",
     ".",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files stay whole where tests run in several processes, and there is one SLURM."""
+    for item in items:
+        folder = item.path.parent
+        group = folder.name if folder.name == "slurm" else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
