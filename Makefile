@@ -11,7 +11,7 @@ RUN = $(VENV)/bin/smc-bench
 WHERE = $(if $(SLURM),--slurm,$(if $(filter-out paper,$(PROFILE)),--jobs $(JOBS)))
 PROFILE_IS = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: install dev quickstart study reports examples test test-slurm test-faults test-fuzz bench lint types clean
+.PHONY: install dev docs quickstart study reports examples test test-slurm test-faults test-fuzz bench lint types clean
 
 install: $(VENV)/.installed
 
@@ -55,6 +55,10 @@ lint: dev
 
 types: dev
 	$(VENV)/bin/mypy
+
+# The site, strictly, into build/docs/site. It needs no torch: sources are read, not imported.
+docs: dev
+	$(VENV)/bin/python docs/site/build.py build/docs
 
 test: dev
 	$(VENV)/bin/ruff check .

@@ -14,6 +14,7 @@ from smc_bench.suite.yaml_file import nearest
 
 VERBS = {
     "list": "smc_bench.cli.list_names:command",
+    "schema": "smc_bench.cli.schema:command",
     "check": "smc_bench.cli.check:command",
     "plan": "smc_bench.cli.plan:command",
     "schedules": "smc_bench.cli.schedules:command",

@@ -52,7 +52,12 @@ class Stored(BaseModel):
 
 
 class ZeroCount(Stored):
-    """Zeros among weights."""
+    """Zeros among weights.
+
+    Attributes:
+        zeros: Weights that are zero in the saved file.
+        total: All weights.
+    """
 
     zeros: Whole
     total: Whole
@@ -70,7 +75,14 @@ class ZeroCount(Stored):
 
 
 class Sparsity(Stored):
-    """Sparsity of the saved weights; see :class:`smc_bench.engine.context.MeasuredSparsity`."""
+    """Sparsity of the saved weights, over three denominators.
+
+    Attributes:
+        scope: Of the prunable weights in the recipe's scope.
+        encoder: Of the weights of the encoder's linear layers.
+        model: Pruned weights over all parameters, biases and LayerNorm included.
+        components: The same by component: embeddings, encoder and head.
+    """
 
     scope: ZeroCount
     encoder: ZeroCount

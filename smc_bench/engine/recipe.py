@@ -38,6 +38,10 @@ class Distillation(Strict):
     """Loss = (1 - hardness) task + hardness T^2 KL(teacher || student), both softened by T.
 
     Source: arXiv 1503.02531 section 2; ``hardness`` and ``temperature`` as sparseml names them.
+
+    Attributes:
+        hardness: Weight of the teacher's loss, 0..1. 1.0 in arXiv 2312.13547.
+        temperature: T, which softens the logits of teacher and student. 5.5 in arXiv 2312.13547.
     """
 
     hardness: float = Field(1.0, ge=0.0, le=1.0)
@@ -47,16 +51,33 @@ class Distillation(Strict):
 class Training(Strict):
     """How weights are trained. AdamW (arXiv 1711.05101); biases and LayerNorm are not decayed.
 
-    ``padding: none`` computes on real tokens only, which changes the last bits and which dropout
-    noise falls where; architectures that can't are padded to the longest of a batch (``dynamic``).
-    ``precision: auto`` becomes fp32 or bf16 before a cell exists, whichever is faster here.
-    ``head`` is what the head starts from: ``new`` is the architecture's own initialisation,
-    ``encoder_scale`` the same with each weight matrix scaled to the encoder's root mean square, and
-    ``trained`` the finished dense model's head on the pretrained encoder.
-    ``clip`` bounds the gradient's norm over the weights that stay (``clip_over: kept``): sparseml
-    masks gradients in a hook of the backward pass, before anything sees them (its
-    ModuleParamPruningMask). ``all`` counts gradients of pruned weights too, as a loop does that
-    masks weights alone, such as SMC-Bench's (whose recipes do not clip).
+    Attributes:
+        duration: Length of training in epochs (``30ep``) or optimizer steps (``3000it``);
+            ``scaled`` where the sparsity schedule sets it; ``{same_steps_as: RECIPE}`` for as many
+            optimizer steps as another recipe takes.
+        batch: Rows of one optimizer step.
+        batching: ``grouped`` puts rows of similar length into one batch, ``random`` does not.
+        weight_decay: Decoupled weight decay of AdamW.
+        beta1: Decay of AdamW's first moment.
+        beta2: Decay of AdamW's second moment.
+        epsilon: Added to AdamW's denominator.
+        clip: Largest norm of the gradient; null does not clip.
+        clip_over: Weights whose gradients count for the norm. ``kept``: those that are not pruned,
+            as in sparseml, which masks gradients in a hook of the backward pass
+            (ModuleParamPruningMask). ``all``: pruned ones too, as in a loop that masks weights
+            only, such as SMC-Bench's.
+        dropout: Dropout probability in all layers; null keeps the model's own.
+        padding: ``none`` computes on real tokens only, which changes the last bits and the dropout
+            noise; ``dynamic`` pads to the longest row of a batch. Architectures that can't do the
+            former are padded either way.
+        precision: Of forward and backward passes (weights are float32). ``auto`` becomes fp32 or
+            bf16 before the cell exists, whichever is faster on this machine.
+        rows: Training rows, the first so many of one fixed permutation; null takes all.
+        start_from: Weights at step 0: the pretrained model's or the finished dense model's.
+        head: What the head starts from. ``new``: the architecture's own initialisation;
+            ``encoder_scale``: the same, each weight matrix scaled to the encoder's root mean
+            square; ``trained``: the finished dense model's head on the pretrained encoder.
+        selection: Checkpoint that counts: the last one.
     """
 
     duration: Duration | Literal["scaled"] | EqualSteps
@@ -91,7 +112,12 @@ class Training(Strict):
 
 
 class Evaluation(Strict):
-    """How cells are evaluated; the batch is part of identity because it can move the last bits."""
+    """How cells are evaluated.
+
+    Attributes:
+        batch: Rows of one forward pass; part of the identity, since it can move the last bits.
+        rows: Evaluation rows of each split, chosen like ``train.rows``; null takes all.
+    """
 
     batch: int = Field(64, ge=1)
     rows: int | None = Field(None, ge=1)
@@ -103,6 +129,11 @@ class Regrowth(Strict):
     Every ``every`` up to ``until``, in each tensor the share rate/2 (1 + cos(pi t/T)) of the
     weights that stay is dropped by magnitude and as many are grown by the gradient's, from zero,
     T being ``until``. The defaults are SMC-Bench's: rate 0.5, decay over all of training.
+
+    Attributes:
+        every: Length between two updates of the masks.
+        rate: Share of the remaining weights that is exchanged at first, 0..1.
+        until: Point of training after which the masks stay as they are.
     """
 
     every: Duration = "500it"
@@ -113,9 +144,28 @@ class Regrowth(Strict):
 class Recipe(Strict):
     """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense.
 
-    ``recomputations`` splits each pruning event into so many equal slices, each scored anew
-    (sparseml ``num_recomputations``). ``method`` names a registered pruning method that no other
-    key asks for; without one it is not written out, so that identities are as they were before.
+    Attributes:
+        scope: Components that are pruned.
+        sparsity_over: What the target sparsity is a share of. ``scope``: the weights in scope;
+            ``encoder``: the encoder, by the global threshold that leaves it at the target;
+            ``encoder_zeros``: the scope gets as many zeros as that share of the encoder has.
+        scorer: Name of the scorer that ranks weights (``smc-bench list``).
+        scorer_options: Options of that scorer; see the reference of scorers.
+        threshold: Where weights are ranked: over all tensors together (``global``), within each
+            tensor (``per_layer``) or within each row of a tensor (``per_row``).
+        structure: ``unstructured``, ``block4`` (four neighbouring weights of a row together) or
+            N:M such as ``2:4`` (so many of each M neighbouring weights stay).
+        recomputations: Equal slices of each pruning event, each scored anew (sparseml's
+            ``num_recomputations``).
+        method: Name of a registered pruning method that no other key asks for. Where none is named
+            it is not written out, so that identities are as they were before.
+        method_options: Options of that method.
+        regrowth: RigL after pruning; null for none.
+        sparsity_schedule: When sparsity rises, and to what; null trains dense.
+        lr_schedule: Learning rate over training.
+        distillation: Distillation from the finished dense model; null for none.
+        train: How weights are trained.
+        evaluation: How the finished model is evaluated.
     """
 
     scope: Annotated[tuple[Component, ...], one_or_many] = ("encoder",)
@@ -244,7 +294,7 @@ class Execution(Strict):
     bit-equal to one that was not interrupted.
 
     Attributes:
-        micro_batch: Rows of one forward pass; the effective batch is the recipe's.
+        micro_batch: Rows of one forward pass; the effective batch is the recipe's. Null: as many.
         checkpoint_every: Wall time between two checkpoints.
         trackers: Where each cell is logged as well as in its folder; those of the newest attempt.
     """

@@ -32,6 +32,40 @@ class Record(Measured):
 
     Reading one checks ranges; :func:`smc_bench.store.reading.parse_record` also that it is of a
     known version and belongs to its folder.
+
+    Attributes:
+        schema_version: Version of this format. A newer one than the reader's is an error.
+        cell_id: Identity of the cell: 12 hexadecimal digits.
+        cell: The resolved settings; the identity is their hash.
+        reportable: False for cells that ``--limit`` cut short; tables leave them out.
+        metrics: Scores in percent, by metric with the split's suffix.
+        trivial: Scores in percent of the best answer that ignores the input.
+        sparsity: Zeros in the saved weights.
+        events: ``step``, ``target`` and measured sparsity (0..1) of each pruning event.
+        total_steps: Optimizer steps of the whole training.
+        train_features: Sequences (windows, for spans) of one epoch.
+        rows: Rows used of each split.
+        weights_sha256: SHA-256 of ``weights/model.safetensors``.
+        train_seconds: Training time of the attempt that finished, in seconds, without reused steps
+            and waiting.
+        device: Device that it was trained on.
+        threads: Threads of torch.
+        padding: ``none`` where batches held real tokens only, ``dynamic`` where they were padded
+            to their longest row, as all were before there was a choice.
+        prefix_steps: Reused steps: the first so many were trained by a cell with a shared prefix.
+        outputs: Whether the output depends on the input, by split: every evaluated split, and at
+            the end of training at most 256 sequences of the training split.
+        weights_left: Weights that are not zero, and all, of each prunable tensor.
+        files_sha256: SHA-256 of the other files in ``weights/``; empty in older records.
+        attempt: Number of the attempt that finished.
+        started: Start of that attempt (UTC, ISO 8601).
+        finished: End of that attempt (UTC, ISO 8601).
+        provenance: Commit of the code, versions of packages, processor, pins of data and model,
+            and the environment variables that can change bits.
+        predictions_sha256: SHA-256 of the content of ``predictions.json.gz``, as JSON with sorted
+            keys and no spaces (the file may be compressed anew); empty in older records.
+        execution: Micro-batch, threads and processes; ``micro_batch_halved`` and
+            ``processes_changed`` list the attempts that could not keep them.
     """
 
     schema_version: int = Field(ge=1, strict=True)
@@ -42,9 +76,7 @@ class Record(Measured):
     started: str
     finished: str
     provenance: dict[str, Any]
-    # Of the results by example, as JSON (the file may be packed anew); records of before have none.
     predictions_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    # Micro-batch and threads, and each time a lack of memory halved the former.
     execution: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -59,7 +91,16 @@ class Record(Measured):
 
 
 class Failure(Stored):
-    """Why an attempt did not finish."""
+    """Why an attempt did not finish.
+
+    Attributes:
+        type: Kind of failure. ``killed``, ``missing_data`` and ``disk_full`` say nothing about the
+            cell and are tried again by the next run; the others need ``--retry``.
+        message: What was wrong, in one sentence.
+        traceback: Python's traceback, where there is one.
+        attempt: Number of the attempt.
+        time: When it failed (UTC, ISO 8601).
+    """
 
     type: FailureType
     message: str

@@ -23,10 +23,18 @@ IDENTITY_VERSION = 3
 
 
 class TaskSettings(Strict):
-    """A task as one cell uses it, with the version of the code that makes its features.
+    """A task as one cell uses it.
 
-    ``held_back``: so many rows of the training split are not trained on, and are what the cell is
-    evaluated on (its ``eval_splits`` are then the training split alone).
+    Attributes:
+        name: Name of the task.
+        version: Version of the code that makes its features and scores.
+        config: Configuration of the data set.
+        train_split: Split that is trained on.
+        eval_splits: Splits that are evaluated on.
+        max_length: Tokens that a sequence (or a window of a context) is cut to.
+        stride: Tokens that neighbouring windows of a long context share.
+        held_back: Rows of the training split that are not trained on but evaluated on
+            (``eval_splits`` is then the training split alone); null for none.
     """
 
     name: str
@@ -43,6 +51,8 @@ class Cell(Strict):
     """One experiment.
 
     Attributes:
+        identity_version: Version of the rules by which identities are made.
+        kind: What is done; there is one kind.
         task: Task, splits and lengths.
         model: The model as the suite names it; only ``model_pin`` counts for identity.
         model_pin: Commit or content hash of the weights ("unresolved" before ``fetch``).

@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from smc_bench.engine.recipe import Strict
+from smc_bench.engine.strict import one_or_many
 from smc_bench.errors import SuiteError
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import shipped_recipes
@@ -22,15 +23,16 @@ from smc_bench.tasks.specs import SPECS
 Direction = Literal["better", "no_worse", "equal"]
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], one_or_many, Field(min_length=1)]
 
 
 class SparsityRange(Strict):
-    """Sparsities on the suite's axis that a claim is about, both ends included."""
+    """Sparsities on the suite's axis that a claim is about, both ends included.
+
+    Attributes:
+        least: Lowest sparsity, 0..1.
+        most: Highest sparsity, 0..1.
+    """
 
     least: float = Field(ge=0.0, lt=1.0)
     most: float = Field(ge=0.0, lt=1.0)
@@ -81,7 +83,13 @@ class Claim(Strict):
     compare_at: tuple[SparsityOver, ...] = ()
 
 
-class _Claims(Strict):
+class Claims(Strict):
+    """A file of claims.
+
+    Attributes:
+        claims: Claims by name.
+    """
+
     claims: dict[str, Claim] = Field(min_length=1)
 
 
@@ -93,9 +101,9 @@ def load_claims(path: Path) -> dict[str, Claim]:
     """
     file = read_yaml(path)
     try:
-        found = _Claims.model_validate(file.data).claims
+        found = Claims.model_validate(file.data).claims
     except ValidationError as error:
-        file.fail(*explain(error, _Claims))
+        file.fail(*explain(error, Claims))
     for name, claim in found.items():
         _check(file, name, claim)
     return found

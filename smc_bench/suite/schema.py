@@ -37,14 +37,26 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _once = AfterValidator(_each_once)
-Sparsities = Annotated[
-    tuple[Sparsity, ...], Field(min_length=1), BeforeValidator(named_grid), _once
-]
+_grid = BeforeValidator(
+    named_grid, json_schema_input_type=Sparsity | Literal["smc"] | list[Sparsity]
+)
+Sparsities = Annotated[tuple[Sparsity, ...], Field(min_length=1), _grid, _once]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), one_or_many, _once]
 
 
 class TaskEntry(Strict):
-    """A task in a suite; only the name is needed."""
+    """A task in a suite; only the name is needed.
+
+    Attributes:
+        name: Name of the task (``smc-bench list``).
+        config: Configuration of the data set; the task's own if left out.
+        train_split: Split that is trained on; the task's own if left out.
+        eval_splits: Splits that are evaluated on; the task's own if left out.
+        max_length: Tokens that a sequence (or a window of a context) is cut to; the task's own if
+            left out.
+        stride: Tokens that neighbouring windows of a long context share; the task's own if left
+            out.
+    """
 
     name: str
     config: str | None = None
@@ -62,12 +74,21 @@ def _one_task(value: object) -> object:
     return [value] if isinstance(value, str | dict) else value
 
 
-Task = Annotated[TaskEntry, BeforeValidator(_named)]
-Tasks = Annotated[tuple[Task, ...], Field(min_length=1), BeforeValidator(_one_task)]
+_task = BeforeValidator(_named, json_schema_input_type=str | TaskEntry)
+Task = Annotated[TaskEntry, _task]
+_tasks = BeforeValidator(_one_task, json_schema_input_type=str | TaskEntry | list[str | TaskEntry])
+Tasks = Annotated[tuple[Task, ...], Field(min_length=1), _tasks]
 
 
 class Dense(Strict):
-    """The dense cells that arms are compared with; the teacher is the one with ``teacher_seed``."""
+    """The dense cells that arms are compared with, one of which is the teacher.
+
+    Attributes:
+        recipe: Recipe of the dense model; it may neither prune nor distil.
+        seeds: Seeds of the dense model; if left out, the teacher's alone.
+        teacher_seed: Seed of the dense model that students distil from; if left out, the first of
+            the suite's ``seeds``.
+    """
 
     recipe: str = "dense"
     seeds: Seeds | None = None
@@ -75,13 +96,21 @@ class Dense(Strict):
 
 
 class PlotLayout(Strict):
-    """Which measured sparsity the x axis shows."""
+    """The layout of the accuracy plot.
+
+    Attributes:
+        x: Measured sparsity on the x axis: of the scope, the encoder or the whole model.
+    """
 
     x: Literal["sparsity", "encoder_sparsity", "model_sparsity"] = "sparsity"
 
 
 class ReportLayout(Strict):
-    """How a suite is drawn."""
+    """How a suite is drawn.
+
+    Attributes:
+        plot: The accuracy plot.
+    """
 
     plot: PlotLayout = PlotLayout()
 
@@ -121,6 +150,20 @@ class Profile(Strict):
 
     ``recipe`` is merged over every recipe (dense ones too), ``recipes`` over the one it names; an
     arm's own settings come last, so that the compared difference stays.
+
+    Attributes:
+        model: Replaces the suite's model.
+        tasks: Replaces the suite's tasks.
+        sparsity: Replaces the suite's target sparsities.
+        seeds: Replaces the suite's seeds.
+        arms: Replaces the suite's arms.
+        dense: Replaces the suite's dense cells.
+        execution: Replaces how the suite's cells are run.
+        slurm: Replaces the suite's resources on SLURM.
+        tune: Replaces the suite's tuning.
+        recipe: Settings merged over every recipe, dense ones too.
+        recipes: Settings merged over the recipe of that name.
+        note: What is partial about this profile; shown under its tables.
     """
 
     model: str | None = None
@@ -141,6 +184,30 @@ class Suite(Strict):
     """A comparison: tasks x sparsities x arms x seeds.
 
     ``recipe`` and ``recipes`` are patches as in a profile, which is merged over them.
+
+    Attributes:
+        name: Name of the suite; also the folder of its reports.
+        title: Heading of its tables and plots.
+        description: What is compared, and why.
+        tasks: Tasks that every arm is trained and evaluated on.
+        model: Pretrained model: a name on the Hugging Face Hub, a folder, or an alias such as
+            ``minilm-l6``.
+        sparsity: Target sparsities, 0..1. ``smc`` is the grid 1 - 0.8^k, k = 1..10 (SMC-Bench,
+            arXiv 2303.02141).
+        seeds: Seeds of the head's initial weights, of dropout and of the order of batches.
+        baseline: Recipe of arms that name none.
+        arms: What is compared: the name of each arm, and its difference from the baseline.
+        dense: The dense model that arms are compared with and distil from.
+        compare_at: Measured sparsities at which arms of different scopes are made equal; each is
+            a comparison of its own.
+        profiles: Variants of the suite, such as a small one for a laptop, by name.
+        default_profile: Profile that is taken where ``--profile`` names none.
+        execution: How cells are run; no part of their identity.
+        slurm: Resources on a SLURM cluster; no part of their identity.
+        tune: Learning rates that are tried on held-back training rows (``smc-bench tune``).
+        report: How results are drawn.
+        recipe: Settings merged over every recipe, dense ones too.
+        recipes: Settings merged over the recipe of that name.
     """
 
     name: str

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from smc_bench.engine.recipe import Strict
 from smc_bench.engine.schedules.durations import ClockTime
+from smc_bench.engine.strict import one_or_many
 
 _MEMORY = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]+)?)\s*(MB|GB|TB)\s*")
 _MEGABYTES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}
@@ -36,16 +37,12 @@ def _unit_given(value: object) -> object:
     return value
 
 
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 Memory = Annotated[
     str, BeforeValidator(_unit_given), AfterValidator(lambda text: f"{megabytes(text)}MB")
 ]
 """A memory size, kept in megabytes (``2GB`` becomes ``2048MB``)."""
 
-Lines = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Lines = Annotated[tuple[str, ...], one_or_many]
 
 
 class SlurmResources(Strict):
@@ -73,7 +70,11 @@ class SlurmResources(Strict):
 
 
 class SlurmOverride(SlurmResources):
-    """Other resources for some cells: those that ``--only`` would choose by the same words."""
+    """Other resources for some cells: those that ``--only`` would choose by the same words.
+
+    Attributes:
+        where: Conditions such as ``task=squad``, all of which must hold (``--only``).
+    """
 
     where: Annotated[Lines, Field(min_length=1)]
 
@@ -99,6 +100,10 @@ class SlurmSection(SlurmResources):
 
 
 class SuiteSlurm(SlurmSection):
-    """The ``slurm:`` section of a suite; ``overrides`` give some of its cells other resources."""
+    """The ``slurm:`` section of a suite.
+
+    Attributes:
+        overrides: Other resources for some of its cells; later ones win.
+    """
 
     overrides: tuple[SlurmOverride, ...] = ()

@@ -29,6 +29,8 @@ class Choice(Strict):
     """What was chosen for one arm on one task.
 
     Attributes:
+        task: Name of the task.
+        arm: Name of the arm, or ``dense``.
         recipe: :func:`fingerprint` of the recipe that was tried, before its rate was set, and of
             what it was tried on (:func:`surroundings`).
         peak: The rate that scored best; the lower one of equals.
@@ -46,7 +48,12 @@ class Choice(Strict):
 
 
 class Tuned(Strict):
-    """A file of choices; ``tune`` are the settings that they were made under."""
+    """A file of choices.
+
+    Attributes:
+        tune: Settings that the choices were made under.
+        choices: One for each arm on each task.
+    """
 
     tune: Tuning
     choices: tuple[Choice, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 # Nine digits are more than any training is long; without a bound 400 of them are an infinity.
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]+)?)"
@@ -90,8 +90,17 @@ def _decimal(number: float) -> str:
     return text if "e" not in text else f"{number:.15f}".rstrip("0").rstrip(".")
 
 
-Duration = Annotated[str, BeforeValidator(_must_have_unit), AfterValidator(_canonical)]
+Duration = Annotated[
+    str,
+    BeforeValidator(_must_have_unit),
+    AfterValidator(_canonical),
+    WithJsonSchema({"type": "string", "title": "duration", "pattern": rf"^{_TRAINING.pattern}$"}),
+]
 """A training duration, kept in one spelling (``30.0ep`` and ``30 ep`` become ``30ep``)."""
 
-ClockTime = Annotated[str, AfterValidator(_canonical_clock)]
+ClockTime = Annotated[
+    str,
+    AfterValidator(_canonical_clock),
+    WithJsonSchema({"type": "string", "title": "clock time", "pattern": rf"^{_CLOCK.pattern}$"}),
+]
 """A clock duration, kept in seconds (``10min`` becomes ``600s``)."""

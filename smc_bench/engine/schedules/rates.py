@@ -17,6 +17,12 @@ class LinearLR(RateSchedule):
     """Linear warm-up from 0 to ``peak``, then linear decay to ``floor`` at the end of training.
 
     At step s of n with w of warm-up: floor + (peak - floor)(n - s)/(n - w).
+
+    Attributes:
+        kind: Tag of this schedule.
+        peak: Highest learning rate, reached at the end of the warm-up.
+        floor: Learning rate at the last step.
+        warmup: Length of the linear warm-up.
     """
 
     kind: Literal["linear"] = "linear"
@@ -45,6 +51,14 @@ class RewindLR(RateSchedule):
     restated). Cycles start at step 0 and at each pruning event, or, where ``period`` is given, at
     the first event and every ``period`` after it (the authors' oBERT recipes: 4 epochs), or, where
     ``at`` is given, just there (their recipe of 10 epochs: once, at epoch 8).
+
+    Attributes:
+        kind: Tag of this schedule.
+        peak: Learning rate at the start of each cycle.
+        floor: Learning rate at the end of each cycle.
+        warmup: Length of the linear warm-up before the first cycle.
+        period: Length of a cycle; left out, a cycle ends at each pruning event.
+        at: Points of training at which the rate goes back to its peak, instead of ``period``.
     """
 
     must_step: ClassVar[tuple[str, ...]] = ("period",)
@@ -78,7 +92,13 @@ class RewindLR(RateSchedule):
 
 @schedule(name="constant", version=1, source="no change after the warm-up")
 class ConstantLR(RateSchedule):
-    """Linear warm-up to ``peak``, then no change."""
+    """Linear warm-up to ``peak``, then no change.
+
+    Attributes:
+        kind: Tag of this schedule.
+        peak: Learning rate after the warm-up.
+        warmup: Length of the linear warm-up.
+    """
 
     kind: Literal["constant"] = "constant"
     peak: float = Field(gt=0.0)

@@ -34,6 +34,16 @@ class RampSchedule(SparsitySchedule):
     event ends a little below the target and the audit expects just that. ``align: zero`` counts
     events from step 0 (multiples of ``every`` inside the window, SMC-Bench), ``start`` from the
     window's start (sparseml).
+
+    Attributes:
+        kind: Tag of this schedule.
+        initial: Sparsity at ``start``, s0, 0..1.
+        shape: Curve of the sparsity between ``start`` and ``end``.
+        start: First event.
+        end: End of the window; the target is reached there.
+        every: Length between two events.
+        end_inclusive: Whether an event may fall on ``end`` itself.
+        align: Where the events are counted from: step 0, or ``start``.
     """
 
     must_step: ClassVar[tuple[str, ...]] = ("every",)
@@ -84,6 +94,16 @@ class ScaledSchedule(SparsitySchedule):
     weights that are left, all events the same share; each is followed by one ``cycle`` of training,
     so the length of training follows from the target. ``paced_from``: take as many events as from
     that first level, so that other values of ``initial`` are compared at equal length.
+
+    Attributes:
+        kind: Tag of this schedule.
+        initial: Sparsity after the first event, 0..1. 0.7 in arXiv 2312.13547.
+        removes: Largest share of the remaining weights that one event removes, 0..1. This
+            project's choice.
+        start: Dense training before the first event.
+        cycle: Training after each event.
+        paced_from: First level from which the number of events is counted, 0..1; null takes
+            ``initial``.
     """
 
     must_step: ClassVar[tuple[str, ...]] = ("cycle",)
@@ -106,7 +126,12 @@ class ScaledSchedule(SparsitySchedule):
 
 @schedule(name="one_shot", version=1, source="all at once")
 class OneShotSchedule(SparsitySchedule):
-    """All weights at once, at one point of training."""
+    """All weights at once, at one point of training.
+
+    Attributes:
+        kind: Tag of this schedule.
+        at: The point of training.
+    """
 
     one_event: ClassVar[bool] = True
     kind: Literal["one_shot"] = "one_shot"
@@ -131,6 +156,12 @@ class RoundsSchedule(SparsitySchedule):
     back to the pretrained weights (its section 4).
     ``weights: kept`` starts the learning rate anew alone and trains on from the weights (and the
     optimizer's moments) as they are: learning-rate rewinding (arXiv 2003.02389).
+
+    Attributes:
+        kind: Tag of this schedule.
+        removes: Share of the remaining weights that a round removes, 0..1. 0.2 in SMC-Bench.
+        round: Length of a round.
+        weights: ``rewound`` returns the remaining weights to step 0, ``kept`` trains on from them.
     """
 
     must_step: ClassVar[tuple[str, ...]] = ("round",)
@@ -167,6 +198,10 @@ class EqualSteps(Strict):
 
     ``batch`` and ``length`` are the other's own, written out when a suite is loaded (it says
     ``same_steps_as``), so that a cell holds everything that its length follows from.
+
+    Attributes:
+        batch: Rows of one optimizer step of the other recipe.
+        length: Its ``train.duration``, or the schedule that sets it.
     """
 
     batch: int = Field(ge=1)

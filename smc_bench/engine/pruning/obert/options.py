@@ -51,6 +51,8 @@ def _epsilon(value: object) -> object:
     return (FLOAT32_EPS if value else 0.0) if isinstance(value, bool) else value
 
 
+_epsilon_or_truth = BeforeValidator(_epsilon, json_schema_input_type=bool | float)
+
 Size = Annotated[str, BeforeValidator(_with_unit), AfterValidator(_canonical)]
 """A size of memory, kept in one spelling (``4 gb`` becomes ``4GB``)."""
 
@@ -82,7 +84,7 @@ class ObertOptions(Strict):
     dampening: float = Field(1e-7, gt=0.0)
     update: Literal["independent", "joint", "none"] = "independent"
     gradient_mode: Literal["eval", "train"] = "eval"
-    eps: Annotated[float, BeforeValidator(_epsilon)] = Field(FLOAT32_EPS, ge=0.0)
+    eps: Annotated[float, _epsilon_or_truth] = Field(FLOAT32_EPS, ge=0.0)
     fisher_memory: Size = "4GB"
 
     @property

@@ -22,14 +22,24 @@ class NoOptions(Strict):
 
 
 class SnipOptions(Strict):
-    """One mini-batch of the training batch's size, as the paper and SMC-Bench take it."""
+    """One mini-batch of the training batch's size, as the paper and SMC-Bench take it.
+
+    Attributes:
+        batches: Mini-batches whose gradients are averaged.
+        batch: Rows of a mini-batch; null takes ``train.batch``.
+    """
 
     batches: int = Field(1, ge=1)
     batch: int | None = Field(None, ge=1)
 
 
 class CalibrationOptions(Strict):
-    """Rows that activations are taken on: 128, as arXiv 2306.11695 and 2301.00774 do."""
+    """Rows that activations are taken on: 128, as arXiv 2306.11695 and 2301.00774 do.
+
+    Attributes:
+        batches: Calibration batches.
+        batch: Rows of a calibration batch.
+    """
 
     batches: int = Field(8, ge=1)
     batch: int = Field(16, ge=1)
@@ -38,8 +48,9 @@ class CalibrationOptions(Strict):
 class MovementOptions(Strict):
     """Learned scores.
 
-    ``score_lr`` 1e-2 is that of the authors' commands; they renew the masks at every step
-    (``reselect`` 1).
+    Attributes:
+        score_lr: Learning rate of the scores. 1e-2 in the authors' commands.
+        reselect: Optimizer steps between two updates of the masks. 1 in the authors' commands.
     """
 
     score_lr: float = Field(1e-2, gt=0.0)
@@ -47,7 +58,12 @@ class MovementOptions(Strict):
 
 
 class SoftMovementOptions(MovementOptions):
-    """Learned scores with a threshold and a penalty; both values of the authors' SQuAD command."""
+    """Learned scores with a threshold; both values are those of the authors' SQuAD command.
+
+    Attributes:
+        threshold: Weights whose sigmoid score is above it are kept.
+        penalty: Weight of the mean sigmoid score in the loss (its regularisation).
+    """
 
     threshold: float = Field(0.1, gt=0.0, lt=0.5)
     penalty: float = Field(400.0, ge=0.0)
