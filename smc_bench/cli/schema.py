@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import include_option, print_json
+from smc_bench.cli.common import include_option
+from smc_bench.cli.output import echo
 from smc_bench.json_schema import KINDS, json_schema
 from smc_bench.plugins import load_plugins
 
@@ -17,4 +19,5 @@ from smc_bench.plugins import load_plugins
 def command(kind: str, include: tuple[Path, ...]) -> None:
     """Print the JSON Schema of a kind of file, by which editors complete and check it."""
     load_plugins(include)
-    print_json(json_schema(kind))
+    # A schema is a document of its own: no envelope.
+    echo(json.dumps(json_schema(kind), indent=1))
