@@ -1,1 +1,1 @@
-"""Finished cells in formats of others: a Hugging Face folder, ONNX, a model card."""
+"""Finished cells in formats of others (a folder, ONNX, a shrunk model, a card), and measured."""

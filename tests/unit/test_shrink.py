@@ -54,8 +54,9 @@ def test_reloaded_logits_are_equal(kind: str, head: Any, tmp_path: Path) -> None
     assert check_same(model, tmp_path, head, 2) <= 1e-12
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
-@pytest.mark.parametrize("opset", [14, 18])
+@pytest.mark.parametrize(
+    ("kind", "opset"), [*((kind, 14) for kind in ENCODERS), ("bert", 18), ("mpnet", 18)]
+)
 def test_onnx_of_a_shrunk_model(kind: str, opset: int, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
     from smc_bench.export.onnx import example_inputs, write_onnx
