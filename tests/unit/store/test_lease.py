@@ -48,7 +48,7 @@ def test_this_process_holds_its_lease_however_long_it_was_silent(
         {"processes": None, "boot": None, "born": None, "pid": None},  # of an older version
     ],
 )
-@pytest.mark.parametrize("pid", [NOBODY, os.getpid()])
+@pytest.mark.parametrize("pid", [NOBODY, os.getpid()], ids=["nobody", "alive"])
 def test_elsewhere_only_the_heartbeat_counts(
     tmp_path: Path, elsewhere: dict[str, Any], pid: int
 ) -> None:
