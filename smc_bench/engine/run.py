@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
 from smc_bench.models.components import component_map
 from smc_bench.models.conv1d import as_stored, save_model
+
+_log = logging.getLogger(__name__)
 
 WEIGHTS = "weights"
 HELD_BACK = "held_back"
@@ -149,7 +151,7 @@ class _CellRun:
             if trainer.step < steps:
                 raise
             # Such as a full disk: what is not kept for others is still there for this cell.
-            print(f"the steps before the first event are not shared: {error}", file=sys.stderr)
+            _log.warning("the shared prefix is not kept for other cells: %s", error)
         if trainer.step < steps:
             trainer.take(folder)
         return time.monotonic() - started - trained

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from smc_bench.models.reshape import load_shaped
 from smc_bench.models.shapes import Shapes, buildable, read_shapes
 from smc_bench.tasks.base import Head
 from smc_bench.tasks.pairs import separate_pairs
+
+_log = logging.getLogger(__name__)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -103,7 +105,7 @@ def load_model(
         folder, head, labels, seed=seed, dropout=dropout, names=names, finished=finished
     )
     for note in notes:
-        print(note, file=sys.stderr)
+        _log.warning("%s", note)
     return model
 
 
