@@ -100,6 +100,7 @@ class Pruner:
             within_tensors(self.recipe.structure),
             self.recipe.train.batch,
             Probe(self.objective, self.seed, step, self.tick, self.processes),
+            self.selection.units,
         )
         result = load_scorer(self.recipe.scorer)(self.parameters, statistics)
         return result if isinstance(result, Scored) else Scored(result)
