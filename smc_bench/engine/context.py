@@ -41,13 +41,15 @@ class MeasuredSparsity:
     """Sparsity of the saved weights over the three denominators, and by component.
 
     ``scope`` and ``encoder`` count prunable weights (encoder: its Linear weights); ``model`` counts
-    pruned weights over all parameters, biases and LayerNorm included.
+    pruned weights over all parameters, biases and LayerNorm included; ``structure`` counts the
+    weights of all units of a structure that removes whole units.
     """
 
     scope: Count
     encoder: Count
     model: Count
     components: dict[str, Count]
+    structure: Count | None = None
 
 
 @dataclass(frozen=True)

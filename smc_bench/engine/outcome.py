@@ -82,12 +82,15 @@ class Sparsity(Stored):
         encoder: Of the weights of the encoder's linear layers.
         model: Pruned weights over all parameters, biases and LayerNorm included.
         components: The same by component: embeddings, encoder and head.
+        structure: Of the weights of all units (heads, neurons or layers), where the recipe removes
+            whole units.
     """
 
     scope: ZeroCount
     encoder: ZeroCount
     model: ZeroCount
     components: dict[str, ZeroCount]
+    structure: ZeroCount | None = Field(None, exclude_if=lambda count: count is None)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -18,7 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from smc_bench.engine.pruning.structures import checked, pattern_sparsity
+from smc_bench.engine.pruning.structures import (
+    checked,
+    pattern_sparsity,
+    unit_kinds,
+    unit_problem,
+)
 from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
 from smc_bench.engine.schedules.kinds import AnyRateSchedule, AnySparsitySchedule
 from smc_bench.engine.schedules.rates import ConstantLR as ConstantLR
@@ -148,13 +153,15 @@ class Recipe(Strict):
         scope: Components that are pruned.
         sparsity_over: What the target sparsity is a share of. ``scope``: the weights in scope;
             ``encoder``: the encoder, by the global threshold that leaves it at the target;
-            ``encoder_zeros``: the scope gets as many zeros as that share of the encoder has.
+            ``encoder_zeros``: the scope gets as many zeros as that share of the encoder has;
+            ``structure``: the weights of all units of the structure (of all heads, say).
         scorer: Name of the scorer that ranks weights (``smc-bench list``).
         scorer_options: Options of that scorer; see the reference of scorers.
         threshold: Where weights are ranked: over all tensors together (``global``), within each
             tensor (``per_layer``) or within each row of a tensor (``per_row``).
-        structure: ``unstructured``, ``block4`` (four neighbouring weights of a row together) or
-            N:M such as ``2:4`` (so many of each M neighbouring weights stay).
+        structure: ``unstructured``, ``block4`` (four neighbouring weights of a row together), N:M
+            such as ``2:4`` (so many of each M neighbouring weights stay), or whole units of the
+            blocks: ``heads``, ``neurons``, ``layers`` or ``heads+neurons``.
         recomputations: Equal slices of each pruning event, each scored anew (sparseml's
             ``num_recomputations``).
         method: Name of a registered pruning method that no other key asks for. Where none is named
@@ -169,7 +176,7 @@ class Recipe(Strict):
     """
 
     scope: Annotated[tuple[Component, ...], one_or_many] = ("encoder",)
-    sparsity_over: Literal["scope", "encoder", "encoder_zeros"] = "scope"
+    sparsity_over: Literal["scope", "encoder", "encoder_zeros", "structure"] = "scope"
     scorer: str = "magnitude"
     scorer_options: dict[str, Any] = Field(default_factory=dict)
     threshold: Threshold = "global"
@@ -219,7 +226,16 @@ class Recipe(Strict):
         if self.sparsity_over != "scope" and "encoder" not in self.scope:
             raise ValueError(f"sparsity_over: {self.sparsity_over} needs the encoder in scope")
         unstructured = self.structure == "unstructured"
-        if self.sparsity_over == "encoder" and (self.threshold != "global" or not unstructured):
+        if unit_kinds(self.structure):
+            problem = unit_problem(self.structure, self.scope, self.threshold)
+            if problem is not None:
+                raise ValueError(problem)
+        elif self.sparsity_over == "structure":
+            raise ValueError(
+                "sparsity_over: structure counts the weights of units: it needs structure: heads, "
+                "neurons, layers or heads+neurons"
+            )
+        elif self.sparsity_over == "encoder" and not (self.threshold == "global" and unstructured):
             raise ValueError("sparsity_over: encoder needs threshold: global and no structure")
         one_shot = schedule is not None and schedule.one_event
         single = one_shot and self.recomputations == 1
@@ -261,7 +277,7 @@ class Recipe(Strict):
                 name: type(self).model_fields[name].get_default(call_default_factory=True)
                 for name in names
             }
-        elif self.scope == ("encoder",):
+        elif self.scope == ("encoder",) and self.sparsity_over != "structure":
             defaults = {"sparsity_over": "scope"}
         if self.sparsity_schedule is None or self.train.clip is None:
             defaults["train"] = self.train.model_copy(update={"clip_over": "kept"})

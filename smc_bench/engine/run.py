@@ -27,6 +27,7 @@ from smc_bench.engine.pruning.audit import (
     zeros_by_tensor,
 )
 from smc_bench.engine.pruning.layers import FILE as LAYERS
+from smc_bench.engine.pruning.model_units import units_of
 from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
@@ -168,6 +169,7 @@ class _CellRun:
             timeline.sparsity_at(trainer.total),
             trained.born,
             Claims(pruner.masks, pruner.method.natural_zeros(trainer.optimizer)),
+            units_of(trainer.raw, self.recipe),
         )
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}

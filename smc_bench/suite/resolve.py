@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from smc_bench.engine.pruning.methods.registry import METHODS, asked_for, is_free, method_of
 from smc_bench.engine.pruning.scorers.registry import SCORERS, HasOptions, checked_options
-from smc_bench.engine.pruning.structures import UNSTRUCTURED
+from smc_bench.engine.pruning.structures import UNSTRUCTURED, unit_kinds
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
@@ -198,6 +198,10 @@ class Resolver:
         """Refuse two methods at once, and settings that a method would not heed."""
         if recipe.sparsity_schedule is None:
             return
+        scorer = SCORERS[recipe.scorer]
+        if scorer.units and not unit_kinds(recipe.structure):
+            message = f"{recipe.scorer} scores whole units: set structure: heads+neurons, say"
+            raise merged.error(("scorer",), message, context)
         asked = asked_for(recipe)
         if len(asked) > 1:
             (_, one), (key, two) = list(asked.items())[:2]

@@ -44,6 +44,16 @@ def look_at_model(reference: str, lengths: Iterable[int], roots: Roots, lock: Lo
     return f"{folder}: opened"
 
 
+def on_this_machine(reference: str, roots: Roots, lock: Lock) -> Path | None:
+    """A model's folder, or None where it would have to be fetched first.
+
+    Raises:
+        MissingDataError: The folder that is named is not there.
+    """
+    ref = weights.ModelRef.parse(reference)
+    return Path(ref.name) if ref.kind == "path" else _fetched(ref, roots, lock)
+
+
 def _fetched(ref: weights.ModelRef, roots: Roots, lock: Lock) -> Path | None:
     offline = replace(roots, offline=True, registry=False)
     try:

@@ -14,8 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from smc_bench.engine.context import Count, MeasuredSparsity
+from smc_bench.engine.pruning import unit_audit
 from smc_bench.engine.pruning.masks import Masks
 from smc_bench.engine.pruning.methods.registry import is_free
+from smc_bench.engine.pruning.model_units import ModelUnits
+from smc_bench.engine.pruning.structures import unit_kinds
 from smc_bench.engine.pruning.targets import Target, targets
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import AuditError, ModelError
@@ -38,8 +41,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: not a whole safetensors file: {error}") from error
 
 
-def measure(weights: Mapping[str, Tensor], parts: ComponentMap, recipe: Recipe) -> MeasuredSparsity:
-    """Count zeros of the prunable tensors by component, over the three denominators."""
+def measure(
+    weights: Mapping[str, Tensor],
+    parts: ComponentMap,
+    recipe: Recipe,
+    units: ModelUnits | None = None,
+) -> MeasuredSparsity:
+    """Count zeros of the prunable tensors by component, over the denominators, and of units."""
     zeros = dict.fromkeys(COMPONENTS, 0)
     totals = dict.fromkeys(COMPONENTS, 0)
     for name, component in parts.prunable.items():
@@ -51,6 +59,7 @@ def measure(weights: Mapping[str, Tensor], parts: ComponentMap, recipe: Recipe) 
         encoder=components["encoder"],
         model=Count(sum(zeros.values()), sum(parts.parameters.values())),
         components={str(name): count for name, count in components.items()},
+        structure=None if units is None else Count(*units.zeros(weights)),
     )
 
 
@@ -90,6 +99,7 @@ def audit(
     sparsity: float,
     born: Mapping[str, int],
     claims: Claims,
+    units: ModelUnits | None = None,
 ) -> MeasuredSparsity:
     """Measure the saved weights and fail where they are not as sparse as the recipe promises.
 
@@ -104,13 +114,14 @@ def audit(
         sparsity: What its schedule says at the end of training.
         born: Zeros of each prunable tensor before training, such as padding rows.
         claims: What training says.
+        units: Of the model, where the recipe removes whole units.
 
     Raises:
         AuditError: A weight is not finite, nothing was pruned, too few weights of a target are
             zero, many more than that are, a pruned weight is not zero, or masks miss a target.
     """
     _check_whole(weights, components)
-    measured = measure(weights, components, recipe)
+    measured = measure(weights, components, recipe, units)
     if sparsity <= 0.0 and not claims.masks:
         return measured
     scope = {name: weights[name] for name in components.in_scope(recipe.scope)}
@@ -119,13 +130,19 @@ def audit(
     _check_pruned(scope, claims.masks)
     if is_free(recipe):
         return measured
+    natural = sum(born[name] for name in scope) if claims.natural is None else claims.natural
+    if unit_kinds(recipe.structure):
+        if units is None:
+            raise AuditError(f"structure: {recipe.structure} can't be audited without the units")
+        unit_audit.check(scope, claims.masks, recipe, units, sparsity)
+        _check_strays(scope, claims.masks, natural)
+        return measured
     shapes = {name: tuple(tensor.shape) for name, tensor in scope.items()}
     wanted = targets(recipe, shapes, components.prunable, sparsity)
     at = f"the schedule's final sparsity {sparsity:.6f}"
     for target in wanted:
         _check_file(target, scope, born, at)
         _check_masks(target, claims.masks, at)
-    natural = sum(born[name] for name in scope) if claims.natural is None else claims.natural
     _check_strays(scope, claims.masks, natural)
     check_excess(wanted, scope, natural)
     return measured

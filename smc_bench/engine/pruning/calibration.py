@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.loss.objective import Objective
+from smc_bench.engine.pruning.gates import gate_gradients
+from smc_bench.engine.pruning.model_units import ModelUnits
 from smc_bench.engine.seeding import generator, seed_step
 from smc_bench.errors import ModelError
 
@@ -142,6 +144,39 @@ class Probe:
                 handle.remove()
         self.processes.copy_main(sums.values())
         return {name: total / max(1, tokens[name]) for name, total in sums.items()}
+
+    def gate_means(
+        self, units: ModelUnits, count: int, batch: int, power: int
+    ) -> dict[str, Tensor]:
+        """Mean over rows of |dL_x/dxi_S|^power in eval mode, in float64 (count,) by group.
+
+        Args:
+            units: Whose gates; see :mod:`smc_bench.engine.pruning.gates`.
+            count: How many batches.
+            batch: Features a batch.
+            power: 1 or 2.
+        """
+        like = [
+            torch.zeros(group.count, dtype=torch.float64, device=self.model.device)
+            for group in units.groups
+        ]
+        sizes: list[int] = []
+
+        def sums(index: int, chosen: list[int]) -> Sequence[Tensor]:
+            found = gate_gradients(self.objective, units, chosen)
+            return [found[g.name].double().abs().pow(power).sum(0) for g in units.groups]
+
+        chosen = list(self.batches(count, batch))
+        with self._mode(False):
+            for index, parts in enumerate(self.processes.in_turn(chosen, sums, like)):
+                for total, part in zip(like, parts, strict=True):
+                    total += part
+                sizes.append(len(chosen[index]))
+                self.tick(index + 1, count)
+        return {
+            group.name: total / max(1, sum(sizes))
+            for group, total in zip(units.groups, like, strict=True)
+        }
 
     @contextmanager
     def _mode(self, train: bool) -> Iterator[None]:

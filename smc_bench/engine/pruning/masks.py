@@ -79,10 +79,10 @@ def tighten(
     Raises:
         DivergedError: If a saliency is not a number.
     """
-    ranked = {name: _ranked(name, saliency[name], masks[name]) for name in saliency}
+    values = {name: ranked(name, saliency[name], masks[name]) for name in saliency}
     if kept_of(structure) is not None:
-        return {name: ~pattern_losers(ranked[name], structure) for name in ranked}
-    return prune_units(ranked, RowBlocks(group_size(structure)), sparsity, threshold)
+        return {name: ~pattern_losers(values[name], structure) for name in values}
+    return prune_units(values, RowBlocks(group_size(structure)), sparsity, threshold)
 
 
 def prune_units(
@@ -123,17 +123,22 @@ def tighten_by_part(
 
     The threshold that leaves ``part`` (the encoder) at the target is applied to every tensor.
     """
-    ranked = {name: _ranked(name, saliency[name], masks[name]) for name in saliency}
-    inside = torch.cat([ranked[name].flatten() for name in part])
+    values = {name: ranked(name, saliency[name], masks[name]) for name in saliency}
+    inside = torch.cat([values[name].flatten() for name in part])
     chosen, limit = lowest(inside, pruned_count(inside.numel(), sparsity))
     losers = _split(chosen, {name: masks[name] for name in part})
     for name in saliency:
         if name not in losers:
-            losers[name] = ranked[name] < limit
+            losers[name] = values[name] < limit
     return {name: ~losers[name] for name in saliency}
 
 
-def _ranked(name: str, saliency: Tensor, mask: Tensor) -> Tensor:
+def ranked(name: str, saliency: Tensor, mask: Tensor) -> Tensor:
+    """A tensor's saliency, -inf where a weight is pruned already.
+
+    Raises:
+        DivergedError: If it is not finite.
+    """
     if not bool(torch.isfinite(saliency).all()):
         raise DivergedError(f"the saliency of {name} is not finite: training has diverged")
     return saliency.masked_fill(~mask, float("-inf"))

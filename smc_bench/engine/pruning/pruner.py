@@ -13,8 +13,10 @@ from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.pruning.calibration import Probe
 from smc_bench.engine.pruning.masks import Masks, apply_masks
 from smc_bench.engine.pruning.methods.registry import load_method, method_of
+from smc_bench.engine.pruning.model_units import units_of
 from smc_bench.engine.pruning.scorers.simple import Saliency, Scored, Statistics, load_scorer
 from smc_bench.engine.pruning.selection import Selection
+from smc_bench.engine.pruning.structures import within_tensors
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import PruningEvent, Timeline
 from smc_bench.models.components import component_map
@@ -53,14 +55,18 @@ class Pruner:
         """Map the model's components; everything is dense at first.
 
         Raises:
-            ModelError: If a tensor's rows do not fit the recipe's structure.
+            ModelError: If a tensor's rows do not fit the recipe's structure, or its units can't
+                reach the schedule's sparsity.
             SuiteError: If the recipe's method is not to be found.
         """
         self.model, self.recipe, self.timeline, self.seed = model, recipe, timeline, seed
         self.objective, self.optimizer, self.last_step = objective, optimizer, last_step
         self.tick, self.processes = tick, processes
         self.parts = component_map(model)
-        self.selection = Selection(recipe, self.parts, dict(model.named_parameters()))
+        self.selection = Selection(
+            recipe, self.parts, dict(model.named_parameters()), units_of(model, recipe)
+        )
+        self.selection.check_reachable(timeline.final_sparsity)
         self.parameters: dict[str, nn.Parameter] = self.selection.scope
         self.masks: Masks = {}
         self.reached = 0.0
@@ -91,9 +97,10 @@ class Pruner:
             step,
             self.recipe.scorer_options,
             self.masks,
-            self.recipe.structure,
+            within_tensors(self.recipe.structure),
             self.recipe.train.batch,
             Probe(self.objective, self.seed, step, self.tick, self.processes),
+            self.selection.units,
         )
         result = load_scorer(self.recipe.scorer)(self.parameters, statistics)
         return result if isinstance(result, Scored) else Scored(result)

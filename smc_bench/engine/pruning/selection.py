@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from smc_bench.engine.pruning.masks import Masks, tighten, tighten_by_part
+from smc_bench.engine.pruning.model_units import ModelUnits, remove_units
 from smc_bench.engine.pruning.scorers.simple import Saliency
 from smc_bench.engine.pruning.structures import row_multiple
-from smc_bench.engine.pruning.targets import share_of_scope
+from smc_bench.engine.pruning.targets import share_of_scope, unit_target_problem, unit_zeros
 from smc_bench.engine.recipe import COMPONENTS, Recipe
 from smc_bench.errors import ModelError
 from smc_bench.models.components import ComponentMap
@@ -23,7 +24,11 @@ class Selection:
     """Chooses masks over the scope of one recipe in one model."""
 
     def __init__(
-        self, recipe: Recipe, components: ComponentMap, parameters: Mapping[str, nn.Parameter]
+        self,
+        recipe: Recipe,
+        components: ComponentMap,
+        parameters: Mapping[str, nn.Parameter],
+        units: ModelUnits | None = None,
     ) -> None:
         """Count the weights of each component.
 
@@ -31,11 +36,12 @@ class Selection:
             recipe: Scope, denominator, threshold and structure.
             components: Component of each prunable tensor.
             parameters: All parameters of the model, by name.
+            units: Those of the recipe's structure, where it removes whole units.
 
         Raises:
             ModelError: If a tensor's rows do not fit the recipe's structure.
         """
-        self.recipe, self.components = recipe, components
+        self.recipe, self.components, self.units = recipe, components, units
         self.scope = {name: parameters[name] for name in components.in_scope(recipe.scope)}
         self.totals: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
         for name, component in components.prunable.items():
@@ -51,6 +57,22 @@ class Selection:
                     f"{self.recipe.structure} needs a multiple of {multiple}; change the scope"
                 )
 
+    def check_reachable(self, sparsity: float) -> None:
+        """Fail where whole units can't come to a sparsity.
+
+        Raises:
+            ModelError: Naming the largest that can be reached.
+        """
+        if self.units is not None:
+            scope, groups = self.totals["encoder"], self.units.groups
+            problem = unit_target_problem(self.recipe, scope, groups, sparsity)
+            if problem is not None:
+                raise ModelError(problem)
+
+    def _unit_zeros(self, sparsity: float) -> int:
+        assert self.units is not None
+        return unit_zeros(self.recipe, self.totals["encoder"], self.units.groups, sparsity)
+
     def masks(self, saliency: Saliency, old: Masks, sparsity: float) -> Masks:
         """Masks at a sparsity of the schedule.
 
@@ -64,6 +86,8 @@ class Selection:
         """
         recipe = self.recipe
         old = old or {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.scope.items()}
+        if self.units is not None:
+            return remove_units(saliency, old, self.units, self._unit_zeros(sparsity), recipe)
         if recipe.sparsity_over == "encoder":
             encoder = [name for name in old if self.components.prunable[name] == "encoder"]
             return tighten_by_part(saliency, old, sparsity, encoder)

@@ -7,7 +7,7 @@ counts, and holds the saved file to them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smc_bench.engine.pruning.methods.registry import method_of
@@ -101,3 +101,62 @@ def targets(
     if method_of(recipe).exchanges:  # tensors keep their counts, rows do not
         return [Target(n, (n,), count(rows[n]) * (sizes[n] // rows[n])) for n in sizes]
     return [Target(name, (name,), count(rows[name]), rows[name], block) for name in sizes]
+
+
+@dataclass(frozen=True)
+class UnitGroup:
+    """Units of one kind in one layer.
+
+    Attributes:
+        name: Kind and layer, for people.
+        count: How many.
+        size: Weights of each.
+    """
+
+    name: str
+    count: int
+    size: int
+
+
+def unit_zeros(recipe: Recipe, scope: int, groups: Sequence[UnitGroup], sparsity: float) -> int:
+    """Weights that a sparsity means where whole units go: at most so many are zero.
+
+    Args:
+        recipe: Its ``sparsity_over``.
+        scope: Prunable weights in scope.
+        groups: All units of the structure.
+        sparsity: What the schedule says, 0..1.
+    """
+    over = recipe.sparsity_over == "structure"
+    return pruned_count(_weights(groups) if over else scope, sparsity)
+
+
+def units_each(groups: Sequence[UnitGroup], zeros: int) -> list[int]:
+    """Units of each group that go where all groups lose the same share, to the nearest unit."""
+    share = zeros / max(1, _weights(groups))
+    return [pruned_count(group.count, share) for group in groups]
+
+
+def unit_target_problem(
+    recipe: Recipe, scope: int, groups: Sequence[UnitGroup], sparsity: float
+) -> str | None:
+    """Why units can't come to a sparsity, in words; None where they can."""
+    zeros, there = unit_zeros(recipe, scope, groups, sparsity), _weights(groups)
+    where = f"structure: {recipe.structure}"
+    if zeros > there:
+        return (
+            f"{where} can reach a sparsity of at most {there / scope:.4f} of the encoder (its "
+            f"units hold {there} of {scope} prunable weights), not {sparsity:g}: lower it, "
+            "remove other units too, or count over the units alone (sparsity_over: structure)"
+        )
+    if recipe.threshold == "per_layer":
+        some = any(units_each(groups, zeros))
+    else:
+        some = zeros >= min((group.size for group in groups), default=1)
+    if sparsity > 0 and not some:
+        return f"{where}: a sparsity of {sparsity:g} is less than one unit: nothing would go"
+    return None
+
+
+def _weights(groups: Sequence[UnitGroup]) -> int:
+    return sum(group.count * group.size for group in groups)

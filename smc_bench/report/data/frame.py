@@ -77,6 +77,7 @@ def _measured(cell: Cell, record: Record, metric: str) -> dict[str, object]:
         "scope": measured.scope.share,
         "encoder": measured.encoder.share,
         "encoder_zeros": measured.scope.zeros / max(measured.encoder.total, 1),
+        "structure": measured.structure.share if measured.structure else None,
     }
     return {
         "value": record.metrics.get(metric),

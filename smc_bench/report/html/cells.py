@@ -209,6 +209,9 @@ def _audit(cell: Cell, record: Record) -> str:
             measured.encoder.total,
         ),
     }
+    if measured.structure is not None:
+        units = measured.structure
+        of["structure"] = (f"all {cell.recipe.structure}", units.zeros, units.total)
     what, zeros, total = of[cell.recipe.sparsity_over]
     share = zeros / total if total else 0.0
     promised = record.events[-1].get("target") if record.events else None

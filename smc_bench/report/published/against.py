@@ -138,7 +138,9 @@ def _reasons(entry: Entry, results: Results, method: Method, number: Number) -> 
         f"partial data ({r})" for r in partial(results.plan).get(results.labels[cell.task], [])
     ]
     found += [f"other settings ({other})" for other in method.other_settings(cell.recipe)]
-    if cell.recipe.sparsity_over != "scope":
+    if cell.recipe.sparsity_over == "structure":
+        found.append(f"sparsity is counted over all {cell.recipe.structure} here")
+    elif cell.recipe.sparsity_over != "scope":
         found.append("sparsity is counted over the encoder here, over all that is pruned there")
     if number.task in method.differs:
         found.append(method.differs[number.task])

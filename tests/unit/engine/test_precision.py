@@ -15,7 +15,9 @@ from accelerate.state import AcceleratorState
 
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import predict
+from smc_bench.engine.pruning import calibration
 from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.gates import gate_gradients
 from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
@@ -55,6 +57,8 @@ def built(precision: str, settings: Recipe, folder: Path, model: Any = None) -> 
 def scored_by(name: str, **changes: Any) -> Recipe:
     known = SCORERS[name].options.model_fields
     options = {key: value for key, value in SMALL.items() if key in known}
+    if SCORERS[name].units:
+        changes |= {"structure": "heads+neurons"}
     return recipe(
         scorer=name,
         scorer_options=checked_options(SCORERS[name], options),
@@ -104,6 +108,12 @@ def test_scorers_see_float32_in_every_precision(
         told.update(tensor.dtype for tensor in found.values())
         return found
 
+    def told_gates(*args: Any) -> dict[str, torch.Tensor]:
+        found = gate_gradients(*args)
+        told.update(tensor.dtype for tensor in found.values())
+        return found
+
+    monkeypatch.setattr(calibration, "gate_gradients", told_gates)
     monkeypatch.setattr(Probe, "gradients", told_gradients)
     monkeypatch.setattr(Probe, "input_moments", told_moments)
     inside: set[torch.dtype] = set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -45,6 +45,23 @@ class CalibrationOptions(Strict):
     batch: int = Field(16, ge=1)
 
 
+class TaylorOptions(Strict):
+    """Rows whose losses are differentiated, and how units of a layer compare with others.
+
+    Attributes:
+        batches: Batches. arXiv 1905.10650 takes the whole training split.
+        batch: Rows of a batch; each counts by itself.
+        squared: Mean squares of the derivatives (arXiv 1906.10771) in place of absolute values.
+        normalise: ``layer`` divides by the l2 norm over a layer's units of the same kind (arXiv
+            1905.10650); ``none`` does not.
+    """
+
+    batches: int = Field(32, ge=1)
+    batch: int = Field(16, ge=1)
+    squared: bool = False
+    normalise: Literal["layer", "none"] = "layer"
+
+
 class MovementOptions(Strict):
     """Learned scores.
 
@@ -77,6 +94,7 @@ class ScorerSpec:
         name: Exact name in a recipe.
         free: The sparsity is an outcome, not a target: the audit has nothing to hold it to.
         method: The pruning method that learns these scores while training, if there is one.
+        units: It scores whole units only: the structure must be one of heads, neurons or layers.
         version: Raised whenever the same input would give other saliencies; part of identity.
         function: ``module:name`` of the implementation, imported when a cell first needs it.
         source: Paper or code that defines it.
@@ -90,6 +108,7 @@ class ScorerSpec:
     options: type[Strict] = NoOptions
     free: bool = False
     method: str | None = None
+    units: bool = False
 
 
 SCORERS: dict[str, ScorerSpec] = {}
@@ -222,5 +241,15 @@ register(
         options=SoftMovementOptions,
         free=True,
         method="soft_movement",
+    )
+)
+register(
+    ScorerSpec(
+        name="taylor",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.taylor:taylor",
+        source="mean |dL/dxi| of gates on whole units, row by row; arXiv 1905.10650",
+        options=TaylorOptions,
+        units=True,
     )
 )

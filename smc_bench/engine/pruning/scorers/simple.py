@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.pruning.masks import Masks
+from smc_bench.engine.pruning.model_units import ModelUnits
 from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.seeding import derived_seed
 from smc_bench.errors import SuiteError
@@ -36,6 +37,11 @@ class Evidence(Protocol):
     def input_moments(self, names: Sequence[str], count: int, batch: int) -> dict[str, Tensor]:
         """Mean of x xT (in, in) of the inputs of Linear layers."""
 
+    def gate_means(
+        self, units: ModelUnits, count: int, batch: int, power: int
+    ) -> dict[str, Tensor]:
+        """Mean over rows of |dL_x/dxi_S|^power of each unit, by group."""
+
     def epoch_batches(self, batch: int) -> int:
         """Mini-batches of one epoch."""
 
@@ -50,6 +56,7 @@ class Statistics:
         options: The recipe's ``scorer_options``, checked and complete.
         masks: Masks in force (True: stays); a tensor without one is dense.
         structure: ``unstructured``, ``block4`` or ``N:M``: what is kept or pruned as one.
+        units: Whole units that are removed as one, where the recipe does that.
         batch: Training batch of the recipe, for scorers that have none of their own.
         evidence: Gradients and activations of the model.
     """
@@ -61,6 +68,7 @@ class Statistics:
     structure: str = "unstructured"
     batch: int = 32
     evidence: Evidence | None = None
+    units: ModelUnits | None = None
 
     def gradients(
         self, names: Sequence[str], count: int, batch: int, *, train: bool
@@ -71,6 +79,16 @@ class Statistics:
     def input_moments(self, names: Sequence[str], count: int, batch: int) -> dict[str, Tensor]:
         """See :meth:`Evidence.input_moments`."""
         return self._evidence().input_moments(names, count, batch)
+
+    def gate_means(self, count: int, batch: int, power: int) -> dict[str, Tensor]:
+        """See :meth:`Evidence.gate_means`."""
+        return self._evidence().gate_means(self.removable(), count, batch, power)
+
+    def removable(self) -> ModelUnits:
+        """The units; for scorers that a recipe may name only where it removes units."""
+        if self.units is None:
+            raise ValueError("these statistics are of a structure without whole units")
+        return self.units
 
     def epoch_batches(self, batch: int) -> int:
         """See :meth:`Evidence.epoch_batches`."""

@@ -1,0 +1,87 @@
+"""Can the units of a recipe's structure come to the sparsities of a suite, in its model?
+
+Heads alone are a third of BERT's blocks: no more than that can be removed with them. Shapes are
+enough to say so; the weights are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smc_bench.engine.pruning.structures import unit_kinds
+from smc_bench.engine.pruning.targets import unit_target_problem
+from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.sparsity import build_timeline
+from smc_bench.errors import ModelError
+from smc_bench.suite.load import LoadedSuite
+from smc_bench.tasks.specs import SPECS
+
+
+def check_units(loaded: LoadedSuite, folder: Path | None) -> None:
+    """Fail at an arm that removes units and asks for a sparsity that they can't come to.
+
+    Args:
+        loaded: The suite.
+        folder: Its model's; None where it is not on this machine. Then only models whose shapes
+            are known by name are looked at.
+
+    Raises:
+        SuiteError: Naming the arm and the largest sparsity that can be reached.
+        ModelError: The units of the model's architecture are not known.
+    """
+    asked = list(_asked(loaded))
+    shape = _Shape.of(loaded.suite.model, folder) if asked else None
+    if shape is None:
+        return
+    for arm, recipe, sparsity in asked:
+        problem = shape.problem(recipe, sparsity)
+        if problem is not None:
+            place = loaded.place("arms")
+            at = (*place, arm) if (*place, arm) in loaded.file.lines else place
+            loaded.file.fail(at, f"arm {arm!r}: {problem}")
+
+
+def _asked(loaded: LoadedSuite) -> Iterator[tuple[str, Recipe, float]]:
+    """Arms that remove units, with the last sparsity of each schedule."""
+    suite = loaded.suite
+    counted_over_encoder = bool(suite.compare_at) and "scope_sparsity" not in suite.compare_at
+    for task, recipes in loaded.recipes.items():
+        for arm, recipe in recipes.arms.items():
+            if not unit_kinds(recipe.structure) or recipe.sparsity_schedule is None:
+                continue
+            if counted_over_encoder:
+                recipe = recipe.model_copy(update={"sparsity_over": "encoder"})
+            rows = min(SPECS[task].train_rows, recipe.train.rows or 2**60)
+            for sparsity in suite.sparsity:
+                yield arm, recipe, build_timeline(recipe, sparsity, rows).final_sparsity
+
+
+@dataclass
+class _Shape:
+    """A model without weights."""
+
+    model: Any
+    prunable: int
+
+    @classmethod
+    def of(cls, name: str, folder: Path | None) -> _Shape | None:
+        from smc_bench.models.components import component_map
+        from smc_bench.models.cost import CONFIGS, build
+
+        if folder is None and name not in CONFIGS:
+            return None
+        graph: Any = build(name if folder is None else str(folder), "classification", 2)
+        sizes = {name: parameter.numel() for name, parameter in graph.named_parameters()}
+        encoder = component_map(graph).in_scope(["encoder"])
+        return cls(graph, sum(sizes[name] for name in encoder))
+
+    def problem(self, recipe: Recipe, sparsity: float) -> str | None:
+        from smc_bench.engine.pruning.model_units import units_of
+
+        found = units_of(self.model, recipe)
+        if found is None:
+            raise ModelError(f"{recipe.structure} removes no units")
+        return unit_target_problem(recipe, self.prunable, found.groups, sparsity)

@@ -1,0 +1,80 @@
+"""Units removed by a run, a smaller model exported, and a sparsity that no unit can reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from smc_bench.models.load import load_model
+
+
+def smc(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "smc_bench", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def suite(tmp_path: Path, tiny_model: Path) -> Path:
+    path = tmp_path / "units.yaml"
+    path.write_text(f"""
+name: units
+title: Units
+tasks: [{{name: sst2, max_length: 16}}]
+model: {tiny_model}
+sparsity: [0.5]
+seeds: [1]
+baseline: guidelines
+arms:
+  both: {{structure: heads+neurons}}
+recipe: {{train: {{batch: 8}}, scope: encoder}}
+recipes:
+  dense: {{train: {{duration: 3ep}}, lr_schedule: {{peak: 1e-2}}}}
+  guidelines: {{sparsity_schedule: {{start: 1ep, cycle: 1ep}}}}
+""")
+    return path
+
+
+def test_a_pruned_cell_shrinks(suite: Path, mirror: Path, tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "out"
+    smc("check", suite)
+    smc("run", suite, "--results", results, "--data-root", mirror)
+    (path,) = results.glob("cells/sst2/*-0.5-*/record.json")
+    record = json.loads(path.read_text())
+    units = record["sparsity"]["structure"]
+    assert units == record["sparsity"]["encoder"]
+    assert 0.4 < units["zeros"] / units["total"] <= 0.5
+    (dense,) = results.glob("cells/sst2/*-dense-*/record.json")
+    assert "structure" not in json.loads(dense.read_text())["sparsity"]
+    smc("export", record["cell_id"], "--results", results, "--to", out, "--shrink")
+    small = load_model(out, "sequence_classification", 2, seed=0, finished=True).eval()
+    whole = load_model(path.parent / "weights", "sequence_classification", 2, seed=0, finished=True)
+    fewer = sum(p.numel() for p in whole.parameters()) - sum(p.numel() for p in small.parameters())
+    assert fewer >= units["zeros"]
+    ids = torch.tensor([[2, 5, 6, 7, 3]])
+    with torch.no_grad():
+        assert float((small(ids).logits - whole.eval()(ids).logits).abs().max()) <= 1e-6
+
+
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_what_units_can_not_reach_is_refused_at_once(
+    verb: str, suite: Path, mirror: Path, tmp_path: Path
+) -> None:
+    suite.write_text(
+        suite.read_text()
+        .replace("heads+neurons", "heads")
+        .replace("sparsity: [0.5]", "sparsity: [0.2, 0.9]")
+    )
+    where = () if verb == "check" else ("--results", tmp_path / "r", "--data-root", mirror)
+    done = smc(verb, suite, *where, code=1)
+    assert "units.yaml" in done.stderr
+    assert "at most 0." in done.stderr
+    assert "sparsity_over: structure" in done.stderr
+    assert not list(tmp_path.glob("r/cells/*/*/record.json"))
