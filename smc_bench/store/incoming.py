@@ -197,8 +197,27 @@ def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
                     continue
                 top = tops.setdefault(inside[: -len(wanted)], f"{len(tops):03d}")
                 _copy(tar, member, below(scratch, top, *wanted), source)
+            _check_end(tar, source)
     except _TORN as error:
         raise StoreError(f"{source}: not a tar that can be read: {error}") from None
+
+
+def _check_end(tar: tarfile.TarFile, source: Path) -> None:
+    """A tar that was cut between two members, or has others after its end, would lose cells.
+
+    Raises:
+        StoreError: Its end is missing, or not the end.
+    """
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    blocks = iter(lambda: tar.fileobj and tar.fileobj.read(1 << 20), b"")
+    first = next(blocks, b"")
+    if len(first) < tarfile.BLOCKSIZE:
+        raise StoreError(f"{source}: its end is missing: the tar was cut; copy it again")
+    if any(first) or any(map(any, blocks)):
+        raise StoreError(
+            f"{source}: there is more after its end, as where tars are joined: give each of them"
+        )
 
 
 def _inside(source: Path, member: tarfile.TarInfo) -> tuple[str, ...]:

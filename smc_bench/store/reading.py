@@ -39,6 +39,7 @@ def parse_record(content: Any, path: Path, name: str | None = None) -> Record:
     cell = parse_cell(record.cell, path)
     if cell is not None:
         expected["its settings"] = cell.id
+        _check_scope(record, cell, path)
         if record.reportable and cell.limit is not None:
             raise StoreError(f"{path}: reportable, but training was cut short by --limit; {_AGAIN}")
     for what, found in expected.items():
@@ -48,6 +49,22 @@ def parse_record(content: Any, path: Path, name: str | None = None) -> Record:
                 f"{found!r}: the file was changed or belongs elsewhere; {_AGAIN}"
             )
     return record
+
+
+def _check_scope(record: Record, cell: Cell, path: Path) -> None:
+    """The scope's zeros are those of its components: tables show the one, checks count the others.
+
+    Raises:
+        StoreError: They are not.
+    """
+    counts = [record.sparsity.components[name] for name in cell.recipe.scope]
+    zeros, total = sum(c.zeros for c in counts), sum(c.total for c in counts)
+    scope = record.sparsity.scope
+    if (scope.zeros, scope.total) != (zeros, total):
+        raise StoreError(
+            f"{path}: sparsity: {scope.zeros} zeros among {scope.total} weights of the scope, but "
+            f"{zeros} among {total} of its components; {_AGAIN}"
+        )
 
 
 def parse_cell(content: Any, path: Path) -> Cell | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.stored import StoredSuite
@@ -65,11 +66,17 @@ class StoredRun:
         """What was run.
 
         Raises:
-            StoreError: The file is damaged, or of another version.
+            StoreError: The file is damaged, was changed, or is of another version.
         """
         content = read_json(self.path)
+        newer = isinstance(content, dict) and content.get("format") != 1
+        if not newer and _digest(content) != self.id:
+            raise StoreError(
+                f"{self.path}: was changed after the run, and is not used (its name says "
+                f"{self.id}); give the suite's file, or run it again"
+            )
         try:
-            return StoredSuite.model_validate(content)
+            return StoredSuite.model_validate(content, context={STORED: True})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -109,7 +116,7 @@ def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> Stor
     content = stored.model_dump(mode="json")
     folder = root / FOLDER / f"{stored.name}.{stored.profile}"
     # The order of arms is that of tables, so it is part of what was run.
-    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    digest = _digest(content)
     time = datetime.now(UTC).strftime(_TIME)
     path = folder / f"{time}-{digest}.json"
     write_json(path, content, sort_keys=False)
@@ -123,6 +130,10 @@ def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> Stor
             {"suite": str(place.suite), "data_root": place.data_root and str(place.data_root)},
         )
     return StoredRun(time, digest, stored.name, stored.profile, path)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def runs(*roots: Path) -> list[StoredRun]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from smc_bench.engine.pruning.methods.registry import METHODS
+from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.recipe import Recipe
+from smc_bench.engine.schedules.kinds import RATES, SPARSITY, SparsitySchedule
 from smc_bench.errors import SuiteError
 from smc_bench.suite.cell import UNRESOLVED
 from smc_bench.suite.claims import Claim
@@ -113,14 +117,14 @@ class StoredSuite(_Part):
         """The suite as the run had it.
 
         Raises:
-            SuiteError: A task of it is of a plug-in that is not loaded, or this version of
-                smc-bench has no such settings.
+            SuiteError: A task, scorer, method or schedule of it is of a plug-in that is not
+                loaded, or this version of smc-bench has no such settings.
         """
-        unknown = [task for task in self.recipes if task not in SPECS]
-        if unknown:
-            files = " ".join(f"--include {path}" for path in self.origin.include)
-            hint = f"the run had {files}" if files else nearest(unknown[0], sorted(SPECS))[2:]
-            raise SuiteError(f"suite {self.name}: unknown task {unknown[0]!r}; {hint}")
+        for kind, name, known in self._names():
+            if name not in known:
+                files = " ".join(f"--include {path}" for path in self.origin.include)
+                hint = f"the run had {files}" if files else nearest(name, sorted(known))[2:]
+                raise SuiteError(f"suite {self.name}: unknown {kind} {name!r}; {hint}")
         try:
             suite = Suite.model_validate(self.suite)
         except ValidationError as error:
@@ -135,6 +139,20 @@ class StoredSuite(_Part):
         }
         file = YamlFile(Path(self.origin.file), {}, {})
         return LoadedSuite(file, suite, self.profile, self.note, recipes, self.untuned)
+
+    def _names(self) -> Iterator[tuple[str, str, Collection[str]]]:
+        """What a plug-in may have registered: its kind, its name, and the names that are known."""
+        for task, found in self.recipes.items():
+            yield "task", task, SPECS
+            for recipe in (found.dense, *found.arms.values()):
+                yield "scorer", recipe.scorer, SCORERS
+                yield "lr_schedule", recipe.lr_schedule.kind, RATES.specs
+                if recipe.method is not None:
+                    yield "method", recipe.method, METHODS
+                lengths = recipe.train.duration
+                for schedule in (recipe.sparsity_schedule, getattr(lengths, "length", None)):
+                    if isinstance(schedule, SparsitySchedule):
+                        yield "sparsity_schedule", schedule.kind, SPARSITY.specs
 
     def plan(self) -> Plan:
         """The cells of the run."""

@@ -261,6 +261,17 @@ BROKEN = {
     "two methods": ("method: own, scorer: movement", "chooses the masks anew"),
     "fails": ("sparsity_schedule: {kind: fails}", "'fails' failed: ZeroDivisionError"),
     "falls": ("sparsity_schedule: {kind: halves, events: 30}", "outside a training of 20 steps"),
+    "no event": ("sparsity_schedule: {kind: odd, how: none}", "ends at a sparsity of 0, but 0.5"),
+    "stays below": ("sparsity_schedule: {kind: odd, how: below}", "ends at a sparsity of 0.1, but"),
+    "goes beyond": ("sparsity_schedule: {kind: odd, how: beyond}", "ends at a sparsity of 0.7"),
+    "half a step": ("sparsity_schedule: {kind: odd, how: half}", "2.5 is not a whole number"),
+    "a word": ("sparsity_schedule: {kind: odd, how: word}", "'2' is not a whole number"),
+    "a pair": ("sparsity_schedule: {kind: odd, how: pair}", "is not a PruningEvent"),
+    "by chance": ("sparsity_schedule: {kind: odd, how: chance}", "another timeline each time"),
+    "a ramp too short": (
+        "sparsity_schedule: {kind: ramp, start: 50%, end: 60%, every: 100%, end_inclusive: false}",
+        "ends at a sparsity of 0, but 0.5",
+    ),
     "no rate": ("lr_schedule: {kind: none, peak: 1}", "'none' gives a rate of nan at step 0"),
 }
 FAILS = """
@@ -268,6 +279,21 @@ FAILS = """
 class Fails(SparsitySchedule):
     def timeline(self, target, steps_per_epoch, total):
         return 1 / 0
+
+@schedule(name="odd", version=1, source="a test")
+class Odd(SparsitySchedule):
+    how: str
+
+    def timeline(self, target, steps_per_epoch, total):
+        step = next(COUNT) % total
+        events = {
+            "none": (), "below": (PruningEvent(2, 0.1),), "beyond": (PruningEvent(2, 0.7),),
+            "half": (PruningEvent(2.5, target),), "word": (PruningEvent("2", target),),
+            "pair": ((2, target),), "chance": (PruningEvent(step, target),),
+        }
+        return Timeline(total, steps_per_epoch, events[self.how])
+
+COUNT = __import__("itertools").count()
 
 @schedule(name="none", version=1, source="a test")
 class Nothing(RateSchedule):

@@ -50,6 +50,8 @@ class Schedule(Strict):
 class SparsitySchedule(Schedule):
     """Base of sparsity schedules: when masks change, and to what.
 
+    The last event must come to the target: that is where tables show the cell.
+
     Attributes:
         sets_length: Whether the length of training follows from the schedule and the target;
             recipes then say ``train.duration: scaled``.
@@ -60,6 +62,11 @@ class SparsitySchedule(Schedule):
     sets_length: ClassVar[bool] = False
     one_event: ClassVar[bool] = False
     method: ClassVar[str | None] = None
+
+    @property
+    def ends_on_target(self) -> bool:
+        """Whether the last event comes to the target; where not, it stays below and prunes."""
+        return True
 
     def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
         """Events of one training, in rising order of step and sparsity.

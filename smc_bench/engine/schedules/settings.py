@@ -73,6 +73,11 @@ class RampSchedule(SparsitySchedule):
         events = [PruningEvent(s, v) for s, v in zip(steps, levels, strict=True) if v > 0.0]
         return Timeline(total, steps_per_epoch, tuple(events))
 
+    @property
+    def ends_on_target(self) -> bool:
+        """Not where the last event is dropped."""
+        return self.end_inclusive
+
     def _steps(self, start: int, end: int, every: int) -> list[int]:
         first = start if self.align == "start" else math.ceil(start / every) * every
         check_count((end - first) // every, "every")

@@ -12,7 +12,7 @@ from smc_bench.engine.schedules.no_steps import check_lengths, steps_an_epoch
 from smc_bench.engine.schedules.timeline import MAX_EVENTS as MAX_EVENTS
 from smc_bench.engine.schedules.timeline import PruningEvent as PruningEvent
 from smc_bench.engine.schedules.timeline import Timeline as Timeline
-from smc_bench.engine.schedules.timeline import check_timeline
+from smc_bench.engine.schedules.timeline import check_final, check_timeline
 from smc_bench.errors import SmcBenchError
 
 
@@ -57,6 +57,23 @@ def _asked(schedule: SparsitySchedule, target: float, per_epoch: int, total: int
         raise ValueError(
             f"sparsity_schedule {schedule.kind!r} is not known: load the plug-in that registers it"
         )
+    timeline = _made(schedule, target, per_epoch, total)
+    own = type(schedule).__module__.startswith("smc_bench.")
+    if not own and _made(schedule, target, per_epoch, total) != timeline:
+        raise ValueError(
+            f"sparsity_schedule {schedule.kind!r} gives another timeline each time it is asked: a "
+            "cell could not be resumed"
+        )
+    check_final(timeline, target, reached=schedule.ends_on_target)
+    if not schedule.sets_length and timeline.total_steps != total:
+        raise ValueError(
+            f"sparsity_schedule {schedule.kind!r} gives {timeline.total_steps} steps, but training "
+            f"takes {total}"
+        )
+    return timeline
+
+
+def _made(schedule: SparsitySchedule, target: float, per_epoch: int, total: int) -> Timeline:
     try:
         timeline = schedule.timeline(target, per_epoch, total)
     except (ValueError, SmcBenchError):
@@ -67,9 +84,4 @@ def _asked(schedule: SparsitySchedule, target: float, per_epoch: int, total: int
     if not isinstance(timeline, Timeline):
         raise ValueError(f"sparsity_schedule {schedule.kind!r} gives {timeline!r}, not a Timeline")
     check_timeline(timeline)
-    if not schedule.sets_length and timeline.total_steps != total:
-        raise ValueError(
-            f"sparsity_schedule {schedule.kind!r} gives {timeline.total_steps} steps, but training "
-            f"takes {total}"
-        )
     return timeline

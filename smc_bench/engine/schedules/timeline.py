@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+_ROUNDING = 1e-9
+
 MAX_EVENTS = 200_000
 """Pruning events of one training; movement pruning takes one a step, 123,000 in all on MNLI."""
 
@@ -56,12 +58,30 @@ def check_count(events: int, larger: str) -> None:
         )
 
 
+def check_final(timeline: Timeline, target: float, *, reached: bool) -> None:
+    """Refuse a timeline that leaves another sparsity than the one its cell is reported at.
+
+    Args:
+        timeline: All events.
+        target: The sparsity that was asked for.
+        reached: Whether the last event must come to it; else it may stay below, but must prune.
+
+    Raises:
+        ValueError: The last event goes elsewhere, or there is none.
+    """
+    final = timeline.final_sparsity
+    beyond = final > target + _ROUNDING
+    if beyond or (target > 0.0 and final <= 0.0) or (reached and final < target - _ROUNDING):
+        raise ValueError(f"it ends at a sparsity of {final:g}, but {target:g} was asked for")
+
+
 def check_timeline(timeline: Timeline) -> None:
     """Refuse a timeline that no training could follow.
 
     Raises:
         ValueError: Says which event is wrong.
     """
+    _check_types(timeline)
     if timeline.total_steps < 0 or timeline.steps_per_epoch < 1:
         raise ValueError(f"{timeline.total_steps} steps of training are not possible")
     check_count(len(timeline.events), "the time between two of them")
@@ -79,3 +99,21 @@ def check_timeline(timeline: Timeline) -> None:
                 f"pruning events must rise in step and not fall in sparsity: {one.sparsity:g} at "
                 f"step {one.step} is followed by {two.sparsity:g} at step {two.step}"
             )
+
+
+def _check_types(timeline: Timeline) -> None:
+    """A step that is no whole number would never come, and its event would be passed over."""
+    steps = [timeline.total_steps, timeline.steps_per_epoch]
+    if timeline.round_steps is not None:
+        steps.append(timeline.round_steps)
+    for event in timeline.events:
+        if not isinstance(event, PruningEvent):
+            raise ValueError(f"{event!r} is not a PruningEvent")
+        if isinstance(event.sparsity, bool) or not isinstance(event.sparsity, int | float):
+            raise ValueError(f"a sparsity of {event.sparsity!r} is not a number")
+        steps.append(event.step)
+    for step in steps:
+        if type(step) is not int:
+            raise ValueError(f"{step!r} is not a whole number of steps (an int)")
+    if timeline.round_steps is not None and timeline.round_steps < 1:
+        raise ValueError(f"a round of {timeline.round_steps} steps is not possible")

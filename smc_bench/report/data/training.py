@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ def _step(line: bytes) -> Step | None:
             return None
         numbers = (content.get(key) for key in ("loss", "lr", "sparsity"))
         values = [None if number is None else float(number) for number in numbers]
+        if not all(value is None or math.isfinite(value) for value in values):
+            return None
         return Step(int(content["step"]), *values)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

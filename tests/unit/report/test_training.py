@@ -37,7 +37,9 @@ def test_what_is_no_step_is_left_out(tmp_path: Path) -> None:
     assert steps(path) == []
     log(path, [1])
     log(path, [7], phase="evaluate")
-    path.write_bytes(path.read_bytes() + b'{"step": "x"}\n[1]\nnull\n\xff\n{"phase": "tra')
+    infinite = b'{"step": 2, "loss": NaN}\n{"step": 3, "lr": 1e999}\n{"step": 1e999}\n'
+    torn = b'{"step": "x"}\n[1]\nnull\n\xff\n{"phase": "tra'
+    path.write_bytes(path.read_bytes() + infinite + torn)
     assert [step.step for step in steps(path)] == [1]
 
 

@@ -208,6 +208,27 @@ def test_a_torn_tar_is_refused_and_brings_nothing(tmp_path: Path, size: int) -> 
     assert list((tmp_path / "here").rglob("*")) == []
 
 
+def test_a_tar_that_lacks_cells_without_a_torn_one_is_refused(tmp_path: Path) -> None:
+    """Cut between two cells, or joined to another: both read as whole, with cells lost."""
+    finish(tmp_path / "one", ONE)
+    finish(tmp_path / "two", TWO)
+    parts = []
+    for name in ("one", "two"):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
+            tar.add(tmp_path / name, name)
+        parts.append((tmp_path / f"{name}.tar").read_bytes())
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        end = max(m.offset_data + -(-m.size // 512) * 512 for m in tar)
+    (tmp_path / "cut.tar").write_bytes(parts[0][:end])
+    with pytest.raises(StoreError, match=r"cut\.tar: its end is missing"):
+        bring(tmp_path / "cut.tar", tmp_path / "here")
+    (tmp_path / "joined.tar").write_bytes(b"".join(parts))
+    with pytest.raises(StoreError, match=r"joined\.tar: there is more after its end"):
+        bring(tmp_path / "joined.tar", tmp_path / "here")
+    (tmp_path / "short.tar").write_bytes(parts[0][: end + 1024])  # without the last padding
+    assert whats(bring(tmp_path / "short.tar", tmp_path / "here")) == {ONE.id: "added"}
+
+
 @pytest.mark.parametrize("make", [None, "empty", "file"])
 def test_what_holds_no_cells_is_an_error(tmp_path: Path, make: str | None) -> None:
     source = tmp_path / "source"

@@ -67,6 +67,8 @@ def test_a_good_record_is_read_and_older_ones_lack_what_came_later(folder: CellF
         ("sparsity.components", {}),
         ("sparsity.components.encoder.zeros", 1),
         ("sparsity.scope", {"zeros": 999, "total": 1000}),
+        ("sparsity.scope.zeros", 0),
+        ("sparsity.scope.total", 1_000_000),
         ("events", [{"target": 0.5}]),
         ("events", [{"step": -1, "target": 0.5}]),
         ("events", [{"step": 11, "target": 0.5}]),

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from smc_bench.errors import SuiteError
+from smc_bench.engine.schedules.kinds import STORED
+from smc_bench.errors import StoreError, SuiteError
+from smc_bench.store.runs import Place, remember, runs
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
@@ -90,3 +93,42 @@ def test_suites_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert suite_path("quickstart") == Path("quickstart.yaml")
     with pytest.raises(SuiteError, match="did you mean 'table2'"):
         suite_path("tabel2")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scorer": "mine"}, "unknown scorer 'mine'"),
+        ({"method": "mine"}, "unknown method 'mine'"),
+        ({"sparsity_schedule": {"kind": "mine", "x": 1}}, "unknown sparsity_schedule 'mine'"),
+        ({"lr_schedule": {"kind": "mine", "peak": 1e-3}}, "unknown lr_schedule 'mine'"),
+    ],
+)
+def test_what_a_missing_plugin_gave_is_named_with_its_file(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    origin = Origin(file="q", include=("own.py",))
+    content = StoredSuite.of(plan, {}, origin).model_dump(mode="json")
+    task = next(iter(content["recipes"].values()))
+    next(iter(task["arms"].values())).update(change)
+    stored = StoredSuite.model_validate(content, context={STORED: True})
+    remember(tmp_path, stored, Place(), tmp_path / "cache")
+    (run,) = runs(tmp_path)
+    with pytest.raises(SuiteError, match=f"{said}; the run had --include own.py"):
+        run.read().plan()
+
+
+def test_a_stored_suite_that_was_edited_is_not_used(tmp_path: Path) -> None:
+    """An arm that is taken out would leave the tables without a word."""
+    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    remember(tmp_path, StoredSuite.of(plan, {}, Origin(file="q")), Place(), tmp_path / "cache")
+    (run,) = runs(tmp_path)
+    assert run.read().plan().entries == plan.entries
+    content = json.loads(run.path.read_text())
+    content["suite"]["arms"].popitem()
+    for task in content["recipes"].values():
+        task["arms"].popitem()
+    run.path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="was changed after the run, and is not used"):
+        run.read()
