@@ -261,6 +261,9 @@ BROKEN = {
     "two methods": ("method: own, scorer: movement", "chooses the masks anew"),
     "fails": ("sparsity_schedule: {kind: fails}", "'fails' failed: ZeroDivisionError"),
     "falls": ("sparsity_schedule: {kind: halves, events: 30}", "outside a training of 20 steps"),
+    "short": ("sparsity_schedule: {kind: short, last: 0.4}", r"ends at .* 0\.4 .*target 0\.5"),
+    "beyond": ("sparsity_schedule: {kind: short, last: 0.6}", r"ends at .* 0\.6 .*target 0\.5"),
+    "dense": ("sparsity_schedule: {kind: short, last: 0}", "prunes nothing in 20 steps"),
     "no rate": ("lr_schedule: {kind: none, peak: 1}", "'none' gives a rate of nan at step 0"),
 }
 FAILS = """
@@ -268,6 +271,13 @@ FAILS = """
 class Fails(SparsitySchedule):
     def timeline(self, target, steps_per_epoch, total):
         return 1 / 0
+
+@schedule(name="short", version=1, source="a test")
+class Short(SparsitySchedule):
+    last: float
+
+    def timeline(self, target, steps_per_epoch, total):
+        return Timeline(total, steps_per_epoch, (PruningEvent(4, self.last),))
 
 @schedule(name="none", version=1, source="a test")
 class Nothing(RateSchedule):

@@ -61,6 +61,11 @@ class SparsitySchedule(Schedule):
     one_event: ClassVar[bool] = False
     method: ClassVar[str | None] = None
 
+    @property
+    def ends_on_target(self) -> bool:
+        """Whether the last event must be at the target itself, not a little below it."""
+        return True
+
     def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
         """Events of one training, in rising order of step and sparsity.
 

@@ -56,6 +56,11 @@ class RampSchedule(SparsitySchedule):
     end_inclusive: bool = True
     align: Literal["start", "zero"] = "start"
 
+    @property
+    def ends_on_target(self) -> bool:
+        """Not where SMC-Bench's condition drops the last event."""
+        return self.end_inclusive
+
     def timeline(self, target: float, steps_per_epoch: int, total: int) -> Timeline:
         """Events of the window; those that would prune nothing are left out."""
         start = to_steps(self.start, steps_per_epoch, total)

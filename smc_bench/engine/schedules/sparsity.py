@@ -72,4 +72,24 @@ def _asked(schedule: SparsitySchedule, target: float, per_epoch: int, total: int
             f"sparsity_schedule {schedule.kind!r} gives {timeline.total_steps} steps, but training "
             f"takes {total}"
         )
+    _check_end(schedule, timeline, target)
     return timeline
+
+
+def _check_end(schedule: SparsitySchedule, timeline: Timeline, target: float) -> None:
+    """Refuse what would stand in a table as sparser, or less sparse, than it is.
+
+    The audit holds the saved weights to the schedule's last event, so that one must be right.
+    """
+    last = timeline.final_sparsity
+    if target > 0.0 and not last:
+        raise ValueError(
+            f"sparsity_schedule {schedule.kind!r} prunes nothing in {timeline.total_steps} steps "
+            f"of training, but the target is {target:g}: start earlier, end later, or prune more "
+            "often"
+        )
+    if schedule.ends_on_target and abs(last - target) > 1e-9:
+        raise ValueError(
+            f"sparsity_schedule {schedule.kind!r} ends at a sparsity of {last:g} (step "
+            f"{timeline.events[-1].step}), not at the target {target:g}"
+        )
