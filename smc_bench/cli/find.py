@@ -145,6 +145,11 @@ def _newest(asked: Asked, known: list[StoredRun]) -> Found:
     where = ", ".join(map(str, asked.results))
     if known:
         raise SuiteError(f"{where}: no run here had {asked.flags}; {_listed(known)}")
+    if not any(folder.is_dir() for folder in asked.results):
+        raise SuiteError(
+            f"{where}: there is no such results folder in {Path.cwd()}: give another one with "
+            "--results, or set SMC_BENCH_RESULTS"
+        )
     raise SuiteError(
         f"{where}: no run of a suite is known here: name a suite, or another folder with --results"
     )

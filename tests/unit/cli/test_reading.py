@@ -100,6 +100,13 @@ def test_every_verb_with_a_results_folder_takes_the_variable() -> None:
                 assert "SMC_BENCH_RESULTS" in (option.envvar or ()), name
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_missing(results: Path, tmp_path: Path) -> None:
+    done = smc("table", "--results", "nowhere")
+    assert done.exit_code == 1
+    assert f"nowhere: there is no such results folder in {tmp_path / 'elsewhere'}" in done.stderr
+    assert "SMC_BENCH_RESULTS" in done.stderr
+
+
 def test_arms_are_compared_as_they_were_run(results: Path, tmp_path: Path) -> None:
     suite = suite_file(tmp_path)
     ran(suite, results, "train.rows=640")
