@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from smc_bench.cli.common import include_option, json_option, print_json, say
+from smc_bench.cli.find import Asked
+from smc_bench.cli.options import one_results_option
 from smc_bench.cli.output import echo
+from smc_bench.cli.session import reading
 from smc_bench.errors import SuiteError
 from smc_bench.plugins import load_plugins
 from smc_bench.store.store import Store
@@ -22,13 +25,7 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder of suites and arms.",
-)
+@one_results_option("Results folder of suites and arms.")
 @click.option("--metric", help="Another metric than each task's primary one.")
 @include_option
 @json_option
@@ -43,8 +40,8 @@ def command(
     """Compare B with A, per cell and per arm, and say what differs.
 
     A and B are two results folders (or folders of small records, or tars), or two of SUITE,
-    SUITE@PROFILE, SUITE:ARM and SUITE@PROFILE:ARM in one results folder. Leaves with code 1 where
-    nothing can be compared or a file can't be believed.
+    SUITE@PROFILE, SUITE:ARM and SUITE@PROFILE:ARM in one results folder, as they were last run.
+    Leaves with code 1 where nothing can be compared or a file can't be believed.
     """
     from smc_bench.report import side_by_side
 
@@ -100,11 +97,14 @@ def _suite_side(text: str, store: Store, metric: str | None) -> Side:
     from smc_bench.report.data.stored import finished, recorded_plan
     from smc_bench.report.sides import plan_side
     from smc_bench.suite.metrics import check_metric
-    from smc_bench.suite.shipped import suite_path
     from smc_bench.suite.yaml_file import nearest
 
     suite, profile, arm = _parts(text)
-    plan = recorded_plan(finished(store)[0], suite_path(str(suite)), profile)
+    session = reading(Asked(suite, profile, (), None, (store.root,)))
+    if session.found and session.found.stored:
+        plan = session.plan()
+    else:
+        plan = recorded_plan(finished(store)[0], session.suite, profile)
     arms = list(dict.fromkeys(entry.arm for entry in plan.entries))
     if arm is not None and arm not in arms:
         raise SuiteError(f"{text}: there is no arm {arm!r}{nearest(arm, arms)}")

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smc_bench.errors import SmcBenchError, StoreError, SuiteError
+from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
 from smc_bench.store.runs import Place, StoredRun, runs
 from smc_bench.suite.load import PLAIN
 from smc_bench.suite.shipped import suite_path
 from smc_bench.suite.stored import StoredSuite, public
 from smc_bench.suite.yaml_file import nearest, read_yaml
+from smc_bench.tasks.specs import SPECS
 
 _RUN_ID = re.compile(r"[0-9a-f]{6,12}")
 
@@ -143,6 +145,11 @@ def _newest(asked: Asked, known: list[StoredRun]) -> Found:
     where = ", ".join(map(str, asked.results))
     if known:
         raise SuiteError(f"{where}: no run here had {asked.flags}; {_listed(known)}")
+    if not any(folder.is_dir() for folder in asked.results):
+        raise SuiteError(
+            f"{where}: there is no such results folder in {Path.cwd()}: give another one with "
+            "--results, or set SMC_BENCH_RESULTS"
+        )
     raise SuiteError(
         f"{where}: no run of a suite is known here: name a suite, or another folder with --results"
     )
@@ -151,12 +158,25 @@ def _newest(asked: Asked, known: list[StoredRun]) -> Found:
 def _first(asked: Asked, known: Iterable[StoredRun]) -> Found | None:
     for run in known:
         if asked.profile in (None, run.profile):
-            stored = run.read()
             place = Place.of(run, Roots.from_environment(None, asked.cache).cache)
+            stored = _read(run, place)
             if asked.agrees(stored, place):
                 path = place.suite or Path(stored.origin.file)
                 return Found(path, stored, True, run, place)
     return None
+
+
+def _read(run: StoredRun, place: Place) -> StoredSuite:
+    """A run, with the plug-ins that it had on this machine if it can't be read without them."""
+    try:
+        stored = run.read()
+        if all(task in SPECS for task in stored.recipes):
+            return stored
+    except StoreError:
+        if not place.include:
+            raise
+    load_plugins(path for path in place.include if path.is_file())
+    return run.read()
 
 
 def _file_of(asked: Asked, chosen: list[StoredRun]) -> Path:
@@ -177,8 +197,15 @@ def _file_of(asked: Asked, chosen: list[StoredRun]) -> Path:
 
 
 def _listed(known: list[StoredRun]) -> str:
-    shown = [f"{run.suite} {run.read().flags} (id {run.id})" for run in known[:3]]
+    shown = [f"{run.suite} {_flags(run)} (id {run.id})" for run in known[:3]]
     return f"known: {'; '.join(shown)}{' and others' * (len(known) > 3)}"
+
+
+def _flags(run: StoredRun) -> str:
+    try:
+        return run.read().flags
+    except StoreError:  # of a plug-in, perhaps; its name says this much
+        return f"--profile {run.profile}"
 
 
 def _is_named(run: StoredRun, text: str) -> bool:

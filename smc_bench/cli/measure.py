@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smc_bench.cli.common import include_option, say
+from smc_bench.cli.common import include_option, results_option, say
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.local.capacity import usable_cores
 from smc_bench.environment import asked_threads, computing
@@ -34,7 +34,7 @@ def _several(each: Any) -> Callable[[click.Context, click.Parameter, str], tuple
 
 @click.command("measure")
 @click.argument("cell_ids", nargs=-1, required=True, metavar="CELL_ID...")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@results_option
 @click.option(
     "--engine",
     "engines",

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from smc_bench.cli.common import include_option, json_option, print_json, say
+from smc_bench.cli.options import one_results_option
 from smc_bench.cli.output import echo
 from smc_bench.errors import SmcBenchError
 from smc_bench.plugins import load_plugins
@@ -21,13 +22,7 @@ from smc_bench.store.store import Store
 @click.argument(
     "others", nargs=-1, required=True, metavar="OTHER...", type=click.Path(path_type=Path)
 )
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder that takes them in.",
-)
+@one_results_option("Results folder that takes them in.")
 @click.option("--weights", is_flag=True, help="Bring weights too, for teachers and for export.")
 @include_option
 @json_option

@@ -38,15 +38,20 @@ def _one_folder(ctx: click.Context, option: click.Parameter, value: Path) -> Pat
     return value
 
 
-results_option = click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    envvar="SMC_BENCH_RESULTS",
-    callback=_one_folder,
-    help="Results folder.",
-)
+def one_results_option(help: str) -> Callable[[Command], Command]:
+    """``--results`` of a verb that takes a single folder, with its variable."""
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        envvar="SMC_BENCH_RESULTS",
+        callback=_one_folder,
+        help=help,
+    )
+
+
+results_option = one_results_option("Results folder.")
 
 reading_results_option = click.option(
     "--results",

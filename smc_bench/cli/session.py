@@ -87,7 +87,8 @@ class Session:
             include=tuple(path.name for path in self.include),
         )
         stored = StoredSuite.of(plan, claims_about(self.suite), origin)
-        place = Place(self.suite.absolute(), self.roots.data)
+        plugins = tuple(path.absolute() for path in self.include)
+        place = Place(self.suite.absolute(), self.roots.data, plugins)
         remember(self.store.root, stored, place, self.roots.cache)
 
     def claims(self, path: Path | None = None) -> dict[str, Claim]:

@@ -6,20 +6,14 @@ from pathlib import Path
 
 import click
 
-from smc_bench.cli.common import fail, json_option, print_json
+from smc_bench.cli.common import fail, json_option, print_json, results_option
 from smc_bench.cli.output import echo
 from smc_bench.store.store import Store
 
 
 @click.command("show")
 @click.argument("cell_id")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder.",
-)
+@results_option
 @json_option
 def command(cell_id: str, results: Path, as_json: bool) -> None:
     """Show a cell: settings, scores, sparsity, training, origin, files, attempts."""

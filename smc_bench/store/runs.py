@@ -81,17 +81,33 @@ class StoredRun:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise StoreError(
-                f"{self.path}: not a suite that this version reads: {where}: {first['msg']}; give "
-                "the suite's file, or run it again"
+                f"{self.path}: not a suite that this version reads: {where}: {first['msg']}; "
+                f"{_what_helps(content)}"
             ) from None
+
+
+def _what_helps(content: Any) -> str:
+    """What to do about a run that can't be read: most often a plug-in of it is not loaded."""
+    with suppress(LookupError, TypeError):
+        files = " ".join(f"--include {name}" for name in content["origin"]["include"])
+        if files:
+            return f"the run had {files}: give it again"
+    return "give the suite's file, or run it again"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run's inputs lay on this machine, absolute."""
+    """Where a run's inputs lay on this machine, absolute.
+
+    Attributes:
+        suite: The suite's file.
+        data_root: The local mirror of data sets.
+        include: Files of plug-ins.
+    """
 
     suite: Path | None = None
     data_root: Path | None = None
+    include: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, run: StoredRun, cache: Path) -> Place:
@@ -99,7 +115,8 @@ class Place:
         with suppress(StoreError, AttributeError, TypeError):
             found: dict[str, Any] = read_json(_note(run.id, cache)) or {}
             paths = (found.get("suite"), found.get("data_root"))
-            return cls(*(None if path is None else Path(path) for path in paths))
+            suite, data_root = (None if path is None else Path(path) for path in paths)
+            return cls(suite, data_root, tuple(map(Path, found.get("include") or ())))
         return cls()
 
 
@@ -127,7 +144,11 @@ def remember(root: Path, stored: StoredSuite, place: Place, cache: Path) -> Stor
     with suppress(OSError):  # only convenience
         write_json(
             _note(digest, cache),
-            {"suite": str(place.suite), "data_root": place.data_root and str(place.data_root)},
+            {
+                "suite": str(place.suite),
+                "data_root": place.data_root and str(place.data_root),
+                "include": list(map(str, place.include)),
+            },
         )
     return StoredRun(time, digest, stored.name, stored.profile, path)
 

@@ -153,6 +153,10 @@ def _scores_panel(figure: Figure, axis: Axes, results: Results, task: str, at: s
             label=looks.label(arm),
             transform=moved,
         )
+        # The shift hides the points from matplotlib's own limits: they would be cut off.
+        for bound in ("low", "mean", "high"):
+            seen = line[line[bound].notna()]
+            axis.update_datalim(list(zip(seen[x], seen[bound], strict=True)))
         alone = line[line["n"] == 1]
         _hollow(axis, list(alone[x]), list(alone["mean"]), look[arm], transform=moved)
     _references(axis, results, task)

@@ -27,7 +27,7 @@ def run(*arguments: object) -> Result:
 
 def compared(*arguments: object) -> dict[str, Any]:
     done = run(*arguments, "--json")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)["data"]
     return found
 
 

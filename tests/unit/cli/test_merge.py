@@ -32,7 +32,7 @@ def test_one_bad_source_costs_no_other(tmp_path: Path) -> None:
     finish(tmp_path / "one", cell_of())
     done = run(tmp_path / "no.tar", tmp_path / "one", "--results", tmp_path / "here", "--json")
     assert done.exit_code == 1
-    said = json.loads(done.stdout)
+    said = json.loads(done.stdout)["data"]
     assert said["counts"] == {"added": 1}
     assert len(said["problems"]) == 1
     assert "no.tar" in done.stderr

@@ -15,11 +15,13 @@ from click.testing import CliRunner, Result
 
 from smc_bench.cli.main import VERBS, cli
 from smc_bench.cli.session import Session
+from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
 from smc_bench.store.runs import runs
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan
 from tests.helpers.records import skilled, suite_file, write_cell
+from tests.helpers.registries import untouched
 
 ROOT = Path(__file__).parents[3]
 SKILL = {"dense": 0.9, "good": 0.8, "bad": 0.7}
@@ -31,10 +33,10 @@ def smc(*words: object) -> Result:
     return done
 
 
-def ran(suite: Path, results: Path, *settings: str) -> Plan:
+def ran(suite: Path, results: Path, *settings: str, include: tuple[Path, ...] = ()) -> Plan:
     """What ``run`` leaves: records, and the suite that was run."""
     roots = Roots.from_environment(None, results / "cache")
-    session = Session(suite, None, settings, roots, Store(results))
+    session = Session(suite, None, settings, roots, Store(results), include)
     plan = session.plan()
     session.remember(plan)
     make = skilled(SKILL)
@@ -88,6 +90,57 @@ def test_names_mean_runs_and_paths_mean_files(results: Path, tmp_path: Path) -> 
     misspelt = smc("status", "maed_up")
     assert (misspelt.exit_code, misspelt.stdout) == (1, "")
     assert "did you mean 'made_up'?" in misspelt.stderr
+
+
+def test_every_verb_with_a_results_folder_takes_the_variable() -> None:
+    for name in VERBS:
+        command = _command(name)
+        for option in getattr(command, "params", []):
+            if option.name == "results":
+                assert "SMC_BENCH_RESULTS" in (option.envvar or ()), name
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(results: Path, tmp_path: Path) -> None:
+    done = smc("table", "--results", "nowhere")
+    assert done.exit_code == 1
+    assert f"nowhere: there is no such results folder in {tmp_path / 'elsewhere'}" in done.stderr
+    assert "SMC_BENCH_RESULTS" in done.stderr
+
+
+def test_arms_are_compared_as_they_were_run(results: Path, tmp_path: Path) -> None:
+    suite = suite_file(tmp_path)
+    ran(suite, results, "train.rows=640")
+    found = json.loads(smc("compare", "made_up:bad", "made_up:good", "--json").stdout)["data"]
+    assert [arm["seeds"] for arm in found["arms"]] == [[[1, 2, 3], [1, 2, 3]]]
+
+
+PLUGIN = """
+from smc_bench.extend import PruningEvent, SparsitySchedule, Timeline, schedule
+
+@schedule(name="half_way", version=1, source="a test")
+class HalfWay(SparsitySchedule):
+    def timeline(self, target, steps_per_epoch, total):
+        return Timeline(total, steps_per_epoch, (PruningEvent(total // 2, target),))
+"""
+
+
+def test_a_run_with_a_plug_in_is_read_without_its_flag(results: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "my_schedule.py"
+    plugin.write_text(PLUGIN)
+    arms = "arms:\n  good: {sparsity_schedule: {kind: half_way}, train: {duration: 4it}}\n"
+    suite = suite_file(tmp_path, arms=arms)
+    with untouched():
+        load_plugins([plugin])
+        ran(suite, results, include=(plugin,))
+    with untouched():
+        assert smc("status").stdout == "4 done\n"  # three seeds and their teacher
+    with untouched():
+        assert smc("table", "made_up").exit_code == 0
+    plugin.unlink()
+    with untouched():
+        done = smc("status")
+        assert done.exit_code == 1
+        assert "the run had --include my_schedule.py: give it again" in done.stderr
 
 
 def test_a_damaged_run_costs_only_its_name(results: Path, tmp_path: Path) -> None:

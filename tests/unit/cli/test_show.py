@@ -28,7 +28,7 @@ def test_a_finished_cell_is_told_whole(tmp_path: Path) -> None:
         "weights/model.safetensors  7 bytes", "loss",
     ):  # fmt: skip
         assert said in done.stdout
-    found = json.loads(run(cell_of().id, "--results", tmp_path, "--json").stdout)
+    found = json.loads(run(cell_of().id, "--results", tmp_path, "--json").stdout)["data"]
     assert found["record"] == json.loads((folder.path / "record.json").read_text())
     assert found["cell"] == cell_of().model_dump(mode="json")
     assert found["curve"][-1] == {"step": 500, "loss": 1 / 500}
@@ -44,7 +44,7 @@ def test_a_failed_cell_says_why(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "failed: diverged at now: loss is nan" in done.stdout
     assert "seed: 1" in done.stdout
-    curve = json.loads(run(cell_of().id, "--results", tmp_path, "--json").stdout)["curve"]
+    curve = json.loads(run(cell_of().id, "--results", tmp_path, "--json").stdout)["data"]["curve"]
     assert curve == [{"step": 1, "loss": None, "lr": 0.1}]
 
 

@@ -64,6 +64,28 @@ def test_smc_bench_events_end_below_the_target() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"start": "10it", "end": "10it", "every": "1it"},
+        # SMC-Bench's ramp in a training shorter than the time between two of its events.
+        {
+            "start": "10%",
+            "end": "80%",
+            "every": "500it",
+            "align": "zero",
+            "end_inclusive": False,
+        },
+    ],
+)
+def test_a_ramp_that_prunes_nothing_is_refused(window: dict[str, object]) -> None:
+    """It would stand in a table as sparse as asked, and be the dense model."""
+    settings = {"duration": "200it", "batch": 1}
+    ramp = recipe(sparsity_schedule={"kind": "ramp", **window}, train=settings)
+    with pytest.raises(ValueError, match="prunes nothing in 200 steps of training"):
+        build_timeline(ramp, 0.9, 100)
+
+
 # SMC-Bench's scripts write 1 - 0.8^k, k = 1..10, so.
 GRID = [0.2, 0.36, 0.488, 0.590, 0.672, 0.738, 0.791, 0.8325, 0.866, 0.893]
 

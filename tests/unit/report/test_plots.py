@@ -59,6 +59,17 @@ def test_effects_are_paired_differences_to_the_baseline_arm(results: Results) ->
     assert list(segment[:, 1]) == pytest.approx(list(effect.interval()))
 
 
+@pytest.mark.parametrize("skill", [{"good": 0.97, "bad": 0.95}, {"good": 0.3, "bad": 0.2}])
+def test_no_point_or_interval_is_cut_off(skill: dict[str, float], tmp_path: Path) -> None:
+    """Neither above the dense model nor below the answer that ignores the input."""
+    found = results_of(suite_file(tmp_path), tmp_path / "r", skilled({"dense": 0.8} | skill))
+    axis = plots.scores_figure(found, "two").axes[0]
+    bottom, top = axis.get_ylim()
+    pruned = found.summary[found.summary["arm"] != "dense"]
+    assert bottom < pruned["low"].min()
+    assert top > pruned["high"].max()
+
+
 @pytest.mark.parametrize(("columns", "width"), [("one", 3.25), ("two", 6.75)])
 def test_figures_have_column_width_and_vector_text(
     columns: looks.Width, width: float, results: Results, tmp_path: Path
