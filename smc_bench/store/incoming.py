@@ -208,13 +208,15 @@ def _check_end(tar: tarfile.TarFile, source: Path) -> None:
     Raises:
         StoreError: Its end is missing, or not the end.
     """
-    assert tar.fileobj is not None
-    tar.fileobj.seek(tar.offset)
-    blocks = iter(lambda: tar.fileobj and tar.fileobj.read(1 << 20), b"")
-    first = next(blocks, b"")
-    if len(first) < tarfile.BLOCKSIZE:
+    file = tar.fileobj
+    assert file is not None
+    file.seek(tar.offset)
+    block = bytes(file.read(1 << 20))
+    if len(block) < tarfile.BLOCKSIZE:
         raise StoreError(f"{source}: its end is missing: the tar was cut; copy it again")
-    if any(first) or any(map(any, blocks)):
+    while block and not any(block):
+        block = bytes(file.read(1 << 20))
+    if block:
         raise StoreError(
             f"{source}: there is more after its end, as where tars are joined: give each of them"
         )
