@@ -28,4 +28,5 @@ def taylor(weights: Weights, statistics: Statistics) -> Saliency:
 
 
 def _normalised(values: Tensor) -> Tensor:
-    return values / values.norm().clamp_min(torch.finfo(values.dtype).tiny)
+    norm: Tensor = torch.linalg.vector_norm(values)
+    return values / norm.clamp_min(torch.finfo(values.dtype).tiny)
