@@ -202,6 +202,9 @@ class Resolver:
         if scorer.units and not unit_kinds(recipe.structure):
             message = f"{recipe.scorer} scores whole units: set structure: heads+neurons, say"
             raise merged.error(("scorer",), message, context)
+        if recipe.scorer == "ziplm" and recipe.structure == "layers":
+            message = "ziplm scores heads and neurons, not layers: take another scorer"
+            raise merged.error(("scorer",), message, context)
         asked = asked_for(recipe)
         if len(asked) > 1:
             (_, one), (key, two) = list(asked.items())[:2]

@@ -112,6 +112,22 @@ class ModelUnits:
                 found[part.tensor] = gone[:, None] if part.axis == 0 else gone[None, :]
         return found
 
+    def shared(self, values: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Saliencies of units in equal shares on all of their weights; 0 on weights of no unit.
+
+        Args:
+            values: (count,) by group.
+            like: Tensors in scope.
+        """
+        found = {name: torch.zeros_like(tensor) for name, tensor in like.items()}
+        for name, group in self.by_name.items():
+            for part in group.members:
+                width = part.stop - part.start
+                lines = (values[name] / group.size).repeat_interleave(width)
+                region = found[part.tensor].narrow(part.axis, part.start, group.count * width)
+                region.copy_(lines[:, None] if part.axis == 0 else lines[None, :])
+        return found
+
     def dead(self, zero: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Units all of whose weights are marked, by group.
 

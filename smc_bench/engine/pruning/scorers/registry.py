@@ -253,3 +253,13 @@ register(
         units=True,
     )
 )
+register(
+    ScorerSpec(
+        name="ziplm",
+        version=1,
+        function="smc_bench.engine.pruning.scorers.ziplm:ziplm",
+        source="OBS of heads and neurons with least-squares compensation; arXiv 2302.04089",
+        options=CalibrationOptions,
+        units=True,
+    )
+)

@@ -10,6 +10,7 @@ has one unit in each and is left as it is.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from smc_bench.engine.pruning.scorers.simple import Saliency, Statistics, Weights
 
@@ -19,14 +20,13 @@ def taylor(weights: Weights, statistics: Statistics) -> Saliency:
     options, units = statistics.options, statistics.removable()
     power = 2 if options["squared"] else 1
     means = statistics.gate_means(options["batches"], options["batch"], power)
-    found = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for name, group in units.by_name.items():
-        values = means[name]
-        if options["normalise"] == "layer" and group.kind != "layer":
-            values = values / values.norm().clamp_min(torch.finfo(values.dtype).tiny)
-        for part in group.members:
-            lines = (values / group.size).repeat_interleave(part.stop - part.start)
-            width = group.count * (part.stop - part.start)
-            region = found[part.tensor].narrow(part.axis, part.start, width)
-            region.copy_(lines[:, None] if part.axis == 0 else lines[None, :])
-    return found
+    if options["normalise"] == "layer":
+        for name, group in units.by_name.items():
+            if group.kind != "layer":
+                means[name] = _normalised(means[name])
+    return units.shared(means, weights)
+
+
+def _normalised(values: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(values)
+    return values / norm.clamp_min(torch.finfo(values.dtype).tiny)
