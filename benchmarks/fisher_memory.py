@@ -25,7 +25,7 @@ from fisher_support import processor
 from torch import Tensor
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from smc_bench.engine.pruning.masks import Masks, tighten
+from smc_bench.engine.pruning.masks import Masks, update_masks
 from smc_bench.engine.pruning.obert.options import ObertOptions
 from smc_bench.engine.pruning.obert.scorer import obert, plan_passes
 from smc_bench.engine.pruning.scorers.simple import Statistics
@@ -120,7 +120,7 @@ def measured(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield (scored := timed("saliency", evidence, lambda: obert(weights, statistics)))
     found = scored.pop("result")
     masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in weights.items()}
-    yield (chosen := timed("masks", evidence, lambda: tighten(found.saliency, masks, 0.9)))
+    yield (chosen := timed("masks", evidence, lambda: update_masks(found.saliency, masks, 0.9)))
     new = chosen.pop("result")
     yield timed("update", evidence, lambda: found.compensate and found.compensate(new))
 

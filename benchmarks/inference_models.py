@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from smc_bench.engine.pruning.masks import apply_masks, tighten
+from smc_bench.engine.pruning.masks import apply_masks, update_masks
 from smc_bench.export.onnx import write_onnx
 from smc_bench.models.components import component_map
 from smc_bench.models.load import load_model
@@ -86,7 +86,7 @@ def prune(model: nn.Module, variant: Variant) -> dict[str, float]:
         if share:
             saliency = {name: parameters[name].detach().abs() for name in names}
             all_stay = {name: torch.ones_like(s, dtype=torch.bool) for name, s in saliency.items()}
-            apply_masks(parameters, tighten(saliency, all_stay, share))
+            apply_masks(parameters, update_masks(saliency, all_stay, share))
     found = {}
     for part, names in chosen.items():
         zeros = sum(int((parameters[name] == 0).sum()) for name in names)

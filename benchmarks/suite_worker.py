@@ -19,7 +19,7 @@ from torch import Tensor
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.worker.context import Assignment
 from smc_bench.dispatch.worker.main import attempt_cell
-from smc_bench.engine.inputs import Materials
+from smc_bench.engine.inputs import CellInputs
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.recipe import Execution
@@ -45,7 +45,7 @@ class LiveTeacher:
         return [head.logits for head in self.feed.heads(batch)]
 
 
-def _teacher_outputs(self: Materials, features: list[Feature]) -> Any:
+def _teacher_outputs(self: CellInputs, features: list[Feature]) -> Any:
     if self.recipe.distillation is None:
         return None
     return LiveTeacher(self.feed(self._load(self.context.teacher_folder())), features)
@@ -58,7 +58,7 @@ def _asked(self: Objective, indices: Any, like: Tensor) -> Any:
 def main() -> None:
     """Teacher, student, two records."""
     suite, results, wanted = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    Materials.teacher_outputs = _teacher_outputs  # type: ignore[method-assign]
+    CellInputs.teacher_outputs = _teacher_outputs  # type: ignore[method-assign]
     Objective._teacher = _asked  # type: ignore[method-assign]
     store, roots = Store(results), Roots.from_environment()
     pins = SourcePins(roots, Lock.load(results / "lock.json"), network=False)

@@ -48,7 +48,7 @@ class Interrupted(SmcBenchError):
     """The cell was asked to stop; its newest checkpoint is on disk."""
 
 
-class PeerLostError(SmcBenchError):
+class RankLostError(SmcBenchError):
     """Another process that trains the same cell is gone; the cell's last checkpoint is on disk."""
 
 

@@ -20,8 +20,8 @@ from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.strict import one_or_many
 from smc_bench.store.record import Record
+from smc_bench.suite.ablations import GUIDELINES
 from smc_bench.suite.claims import Claims
-from smc_bench.suite.neighbours import GUIDELINES
 from smc_bench.suite.schema import Suite
 from smc_bench.suite.slurm_section import SlurmSection
 from smc_bench.tasks.specs import SPECS

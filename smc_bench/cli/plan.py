@@ -25,7 +25,7 @@ from smc_bench.suite.expand import Plan
 from smc_bench.suite.labels import labels
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.only import narrowed
-from smc_bench.suite.sharing import spared_steps
+from smc_bench.suite.sharing import reused_steps
 
 
 @click.command("plan")
@@ -151,7 +151,7 @@ def _time_left(session: Session, plan: Plan, machine: Machine, paces: Paces) -> 
     # Failed cells are tried again, and running ones have some steps behind them: at most this.
     todo = {cell.id: cell for cell in left}
     waiting = dict.fromkeys(todo, CellState("pending"))
-    seconds = time_left(todo, waiting, {}, paces, machine.jobs, spared_steps(left))
+    seconds = time_left(todo, waiting, {}, paces, machine.jobs, reused_steps(left))
     if seconds is None:
         return (
             "time left unknown: not every cell has a finished one like it here; a run measures "

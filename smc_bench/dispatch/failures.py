@@ -15,7 +15,7 @@ from smc_bench.errors import (
     DamagedError,
     DivergedError,
     MissingDataError,
-    PeerLostError,
+    RankLostError,
     SmcBenchError,
 )
 from smc_bench.store.record import Failure, FailureType
@@ -28,7 +28,7 @@ _TYPES: tuple[tuple[type[BaseException], FailureType], ...] = (
     (DamagedError, "invalid"),
     (CorruptDataError, "missing_data"),
     (MemoryError, "out_of_memory"),
-    (PeerLostError, "killed"),
+    (RankLostError, "killed"),
     (SmcBenchError, "invalid"),
     (SafetensorError, "invalid"),
 )

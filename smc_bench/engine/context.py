@@ -103,7 +103,7 @@ class RunContext(Protocol):
         """
 
     def shares_prefix(self) -> bool:
-        """Whether other cells begin alike, so that the state before the first event is kept."""
+        """Whether other cells share a prefix, so that the state before the first event is kept."""
 
     def newest_checkpoint(self) -> Path | None:
         """Folder of the newest complete checkpoint of any attempt."""

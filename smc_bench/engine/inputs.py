@@ -13,6 +13,7 @@ import torch
 import transformers
 from accelerate import Accelerator
 
+from smc_bench.engine.accelerator import accelerator
 from smc_bench.engine.cache import (
     SavedOutputs,
     code_of,
@@ -28,7 +29,6 @@ from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import HeadArrays, predict
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
-from smc_bench.engine.surroundings import accelerator
 from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.fit import check_length, check_tokenizer
@@ -97,7 +97,7 @@ def held_back_rows(rows: Sequence[Row], count: int) -> list[Row]:
     return [rows[index] for index in sorted(chosen)]
 
 
-class Materials:
+class CellInputs:
     """Inputs of one cell; what other cells can use too is made once for all of them."""
 
     def __init__(self, cell: CellLike, context: RunContext) -> None:

@@ -1,7 +1,7 @@
 """What training up to the first pruning event follows from: cells with it in common may share it.
 
 Until masks come into being, a scope, a scorer, a target and the later schedule change nothing. No
-torch, so that a planner can tell which cells begin alike.
+torch, so that a planner can tell which cells share a prefix.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from smc_bench.engine.schedules.timeline import Timeline
 from smc_bench.engine.versions import own_code
 
 PREFIX = "prefix"
-"""The kind of artefact that such a beginning is."""
+"""The kind of artefact that a shared prefix is."""
 
 
 def prefix_steps(recipe: Recipe, timeline: Timeline, limit: int | None = None) -> int:
@@ -49,5 +49,5 @@ def prefix_content(recipe: Recipe, timeline: Timeline) -> dict[str, Any]:
         "distillation": None if distillation is None else distillation.model_dump(mode="json"),
         # The batch in which the teacher was asked, which can move its last bits.
         "evaluation_batch": None if distillation is None else recipe.evaluation.batch,
-        "rates": recipe.lr_schedule.beginning(one_round(timeline), timeline.events[0].step),
+        "rates": recipe.lr_schedule.prefix(one_round(timeline), timeline.events[0].step),
     }

@@ -103,7 +103,7 @@ class Training(Strict):
     selection: Literal["last"] = "last"
 
     @model_validator(mode="after")
-    def _one_beginning(self) -> Training:
+    def _one_head_start(self) -> Training:
         if self.start_from == "teacher" and self.head != "new":
             raise ValueError("start_from: teacher brings its own head: leave train.head out")
         return self

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from smc_bench.engine.context import Constancy, RunContext, SplitScores
-from smc_bench.engine.inputs import CellLike, Materials
+from smc_bench.engine.inputs import CellInputs, CellLike
 from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.outcome import CellOutcome
@@ -56,7 +56,7 @@ def run_cell(cell: CellLike, context: RunContext, processes: Processes = ALONE) 
         DivergedError: Loss, saliency or weights are not finite.
         AuditError: The saved weights are not as sparse as the schedule promised.
         MissingDataError: Rows, weights or the teacher are not there.
-        PeerLostError: Another process is gone; a later call goes on from the newest checkpoint.
+        RankLostError: Another process is gone; a later call goes on from the newest checkpoint.
     """
     return _CellRun(cell, context, processes).run()
 
@@ -89,28 +89,28 @@ class _CellRun:
         self.cell, self.context, self.recipe = cell, context, cell.recipe
         self.processes = processes
         with processes.main_first():
-            self.materials = Materials(cell, context)
-        self.task = self.materials.task
+            self.inputs = CellInputs(cell, context)
+        self.task = self.inputs.task
 
     def run(self) -> CellOutcome:
         return self._finish(self.train())
 
     def train(self) -> _Trained:
-        materials = self.materials
+        inputs = self.inputs
         # What the main process has fetched, tokenised and kept, the others find.
         with self.processes.main_first():
-            rows, features = materials.training()
-            teacher = materials.teacher_outputs(features)
+            rows, features = inputs.training()
+            teacher = inputs.teacher_outputs(features)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
-        model = materials.model()
+        model = inputs.model()
         born = zeros_by_tensor(dict(model.named_parameters()), component_map(model))
         trainer = Trainer(
-            materials.feed(model),
+            inputs.feed(model),
             features,
             self.recipe,
             timeline,
             seed=self.cell.seed,
-            accelerator=materials.accelerator,
+            accelerator=inputs.accelerator,
             context=self.context,
             teacher_outputs=teacher,
             stop_after=self.cell.limit,
@@ -133,7 +133,7 @@ class _CellRun:
         alone = self.processes.count == 1
         if not (alone and self.context.shares_prefix() and trainer.step < steps):
             return 0.0
-        key = self.materials.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
+        key = self.inputs.prefix_key(prefix_content(self.recipe, timeline), trainer.micro_batch)
         # What was begun under other conditions (versions, micro-batch, processor) is this cell's.
         if not trainer.begins_as(json.dumps(key, sort_keys=True)):
             return 0.0
@@ -178,8 +178,8 @@ class _CellRun:
         splits: dict[str, SplitScores] = {}
         checks = {self.cell.task.train_split: self._check_training(trainer)}
         for split in self.cell.task.eval_splits:
-            eval_rows, features = self.materials.evaluation(split)
-            outputs = self.materials.predict(feed, features, "evaluate")
+            eval_rows, features = self.inputs.evaluation(split)
+            outputs = self.inputs.predict(feed, features, "evaluate")
             scores = self.task.score(eval_rows, features, outputs)
             named = HELD_BACK if self.cell.task.held_back else split
             checks[named] = constancy(outputs, self.task.head)
@@ -199,7 +199,7 @@ class _CellRun:
             sparsity=measured,
             events=trainer.events,
             total_steps=trainer.total,
-            prefix_steps=trainer.spared,
+            prefix_steps=trainer.reused,
             train_features=len(trainer.features),
             rows=rows,
             outputs=checks,
@@ -207,7 +207,7 @@ class _CellRun:
             weights_sha256=hashes.pop(_WEIGHTS_FILE),
             files_sha256=hashes,
             train_seconds=trained.seconds,
-            device=str(self.materials.accelerator.device),
+            device=str(self.inputs.accelerator.device),
             threads=torch.get_num_threads(),
             padding=feed.padding,
             splits=splits,
@@ -216,13 +216,13 @@ class _CellRun:
     def _check_training(self, trainer: Trainer) -> Constancy:
         """Whether the trained model tells some of its training sequences apart."""
         some = [trainer.features[i] for i in evenly(len(trainer.features), TRAINING_ROWS)]
-        outputs = self.materials.predict(trainer.objective.feed, some, "evaluate")
+        outputs = self.inputs.predict(trainer.objective.feed, some, "evaluate")
         return constancy(outputs, self.task.head)
 
     def _save(self, model: Any) -> Path:
         folder = self.context.artifact(WEIGHTS)
         save_model(model, folder)
-        self.materials.tokenizer.save_pretrained(folder)
+        self.inputs.tokenizer.save_pretrained(folder)
         return folder
 
     def _suffix(self, split: str) -> str:

@@ -115,8 +115,8 @@ class Trainer:
             {name: parameter.numel() for name, parameter in self.pruner.parameters.items()},
             [event.step for event in timeline.events if event.step <= self.total],
         )
-        self.step, self.spared = 0, 0
-        self.beginning = ""
+        self.step, self.reused = 0, 0
+        self.prefix_key = ""
         self.events: list[dict[str, float]] = []
         lengths = [feature_length(feature) for feature in features]
         grouped = recipe.train.batching == "grouped"
@@ -245,8 +245,8 @@ class Trainer:
             "events": self.events,
             "layers": self.layers.state(),
             "reached": self.pruner.reached,
-            "spared": self.spared,
-            "beginning": self.beginning,
+            "spared": self.reused,
+            "beginning": self.prefix_key,
             "scaler": self.scaling.state(),
         }
         save_checkpoint(folder, self.raw, self.optimizer, self.pruner, numbers)
@@ -255,7 +255,7 @@ class Trainer:
         newest = self.context.newest_checkpoint() if self.processes.main else None
         folder = self.processes.from_main(None if newest is None else str(newest))
         if folder is not None:
-            self.spared = int(self._load(Path(folder)).get("spared", 0))
+            self.reused = int(self._load(Path(folder)).get("spared", 0))
 
     def begins_as(self, key: str) -> bool:
         """Whether all steps so far were taken under the conditions that ``key`` names.
@@ -263,19 +263,19 @@ class Trainer:
         Known of a training that asks before its first step; checkpoints keep it.
         """
         if self.step == 0:
-            self.beginning = key
-        return self.beginning == key
+            self.prefix_key = key
+        return self.prefix_key == key
 
     def take(self, folder: Path) -> None:
-        """Go on from a state that another cell has written: its steps are spared here."""
+        """Go on from a state that another cell has written: its steps are reused here."""
         before = self.step
         self._load(folder)
-        self.spared += self.step - before
+        self.reused += self.step - before
 
     def _load(self, folder: Path) -> dict[str, Any]:
         numbers = load_checkpoint(folder, self.raw, self.optimizer, self.pruner)
         self.step, self.events = int(numbers["step"]), list(numbers["events"])
         self.layers.load(numbers.get("layers", []))
-        self.beginning = str(numbers.get("beginning", ""))
+        self.prefix_key = str(numbers.get("beginning", ""))
         self.scaling.load(numbers["scaler"])
         return numbers

@@ -143,7 +143,7 @@ def _artefacts(
     root = store.root / ARTEFACTS
     if not root.is_dir():
         return
-    begun = list(beginnings(store, folders))
+    begun = list(shared_prefixes(store, folders))
     yield from begun
     ids = {folder.path.name.rsplit("-", 1)[-1] for folder in folders}
     running = [_teacher(folder.path / "cell.json") for folder in folders if held(folder)]
@@ -164,7 +164,9 @@ def _artefacts(
             yield Leftover(path, f"not changed for {age / 86400:.1f} days")
 
 
-def beginnings(store: Store, folders: Iterable[CellFolder] | None = None) -> Iterator[Leftover]:
+def shared_prefixes(
+    store: Store, folders: Iterable[CellFolder] | None = None
+) -> Iterator[Leftover]:
     """Kept steps before the first event, where no unfinished cell shares any."""
     kept = sorted((store.root / ARTEFACTS / PREFIX).glob("[!.]*"))
     known = folders or (CellFolder(note.parent) for note in store.cells.glob(f"*/*/{SHARES}"))
@@ -173,7 +175,7 @@ def beginnings(store: Store, folders: Iterable[CellFolder] | None = None) -> Ite
         for folder in known
     ):
         for path in kept:
-            yield Leftover(path, "beginning of cells that are all finished")
+            yield Leftover(path, "shared prefix of cells that are all finished")
 
 
 def _teachers(artefact: Path) -> set[str]:

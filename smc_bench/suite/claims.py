@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError, model_validator
 from smc_bench.engine.recipe import Strict
 from smc_bench.engine.strict import one_or_many
 from smc_bench.errors import SuiteError
+from smc_bench.suite.ablations import with_ablations
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import shipped_recipes
 from smc_bench.suite.naming import DENSE_ARM
-from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.schema import SparsityOver
 from smc_bench.suite.shipped import CLAIMS as FILE
 from smc_bench.suite.yaml_file import YamlFile, nearest, read_yaml
@@ -131,7 +131,7 @@ def claims_about(suite: Path, claims: Path | None = None) -> dict[str, Claim]:
 
 def _check_against(file: YamlFile, claims: dict[str, Claim], suite: Path) -> None:
     """Whether the suites that claims name are there, and this one's arms in any of its profiles."""
-    data = with_neighbours(read_yaml(suite)).data
+    data = with_ablations(read_yaml(suite)).data
     profiles = data.get("profiles") or {}
     sections = [data, *(part for part in profiles.values() if isinstance(part, dict))]
     arms = sorted({DENSE_ARM, *(str(arm) for part in sections for arm in part.get("arms") or ())})

@@ -17,7 +17,7 @@ from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.schema import TaskEntry
-from smc_bench.suite.tuning import fingerprint, surroundings, trains, with_peak
+from smc_bench.suite.tuning import fingerprint, trains, tuning_context, with_peak
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 __all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "Try", "expand", "task_settings", "tries"]
@@ -195,7 +195,7 @@ class _Expansion:
         tune = self.loaded.suite.tune
         assert tune is not None
         cell = self._cell(with_peak(recipe, peak), target, tune.seed)
-        around = surroundings(self.loaded.suite, self.task.name)
+        around = tuning_context(self.loaded.suite, self.task.name)
         return Try(self.task.name, arm, fingerprint(written or recipe, around), peak, cell)
 
     def _arm(self, arm: str, recipe: Recipe, seed: int) -> list[Entry]:

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from smc_bench.engine.recipe import Execution
 from smc_bench.errors import MissingDataError, SuiteError
 from smc_bench.sources.weights import ModelRef, located
+from smc_bench.suite.ablations import with_ablations
 from smc_bench.suite.explain import explain
 from smc_bench.suite.naming import DENSE_ARM, check_names
-from smc_bench.suite.neighbours import with_neighbours
 from smc_bench.suite.overrides import SECTIONS, Overrides
 from smc_bench.suite.resolve import Resolver, TaskRecipes, shipped_recipes
 from smc_bench.suite.schema import Profile, Suite
@@ -82,7 +82,7 @@ def load_suite(
     Raises:
         SuiteError: If anything in the suite or its recipes is wrong.
     """
-    file = with_neighbours(read_yaml(path))
+    file = with_ablations(read_yaml(path))
     overrides = overrides or Overrides()
     suite = _validated(file, overrides)
     check_names(file, suite, BUILT_IN)

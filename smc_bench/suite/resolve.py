@@ -18,9 +18,9 @@ from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.errors import SmcBenchError
 from smc_bench.names import path_problem
+from smc_bench.suite.ablations import GUIDELINES
 from smc_bench.suite.explain import explain
 from smc_bench.suite.merge import Layer, Merged
-from smc_bench.suite.neighbours import GUIDELINES
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.schema import Profile, Suite
 from smc_bench.suite.yaml_file import KeyPath, YamlFile, nearest, read_yaml

@@ -32,7 +32,7 @@ class Choice(Strict):
         task: Name of the task.
         arm: Name of the arm, or ``dense``.
         recipe: :func:`fingerprint` of the recipe that was tried, before its rate was set, and of
-            what it was tried on (:func:`surroundings`).
+            what it was tried on (:func:`tuning_context`).
         peak: The rate that scored best; the lower one of equals.
         scores: Score of each try on the rows held back, in the order of the rates, in percent;
             None for a try that diverged.
@@ -73,7 +73,7 @@ class Tuned(Strict):
         return self
 
 
-def surroundings(suite: Suite, task: str) -> dict[str, Any]:
+def tuning_context(suite: Suite, task: str) -> dict[str, Any]:
     """What a rate depends on beside the recipe: model, task, what an arm's sparsity is over."""
     return {
         "model": suite.model_name,
@@ -135,7 +135,7 @@ class TunedRates:
         if choice is None:
             self.missing.append(f"{arm} on {task}")
             return recipe
-        if choice.recipe != fingerprint(recipe, surroundings(self.suite, task)):
+        if choice.recipe != fingerprint(recipe, tuning_context(self.suite, task)):
             raise SuiteError(
                 f"{self.path}: the rate of arm {arm!r} on {task} was chosen for other settings "
                 "of this arm, its task, the model or compare_at: smc-bench tune chooses it anew"

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from smc_bench.engine.loss.distributed import ALONE, Processes, join
 from smc_bench.engine.loss.predict import predict
-from smc_bench.errors import AuditError, Interrupted, PeerLostError
+from smc_bench.errors import AuditError, Interrupted, RankLostError
 from tests.helpers.engine import (
     MemoryContext,
     recipe,
@@ -151,7 +151,7 @@ def stall(folder: Path, processes: Processes) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     try:
         _train("gradual", folder / "gradual", processes)
-    except PeerLostError as error:
+    except RankLostError as error:
         told["lost"] = [type(error).__name__, str(error)]
     (folder / f"told-{processes.index}.json").write_text(json.dumps(told))
     os._exit(0)  # there is nobody to part from

@@ -12,7 +12,7 @@ import pytest
 
 from smc_bench.dispatch.local.capacity import budget, this_machine
 from smc_bench.dispatch.worker.command import PACKAGE_PARENT, WorkerSpec, worker_environment
-from smc_bench.engine.surroundings import accelerator
+from smc_bench.engine.accelerator import accelerator
 from smc_bench.environment import (
     SET,
     asked_threads,

@@ -22,7 +22,7 @@ from transformers import (
 
 from smc_bench.cli.main import cli
 from smc_bench.dispatch.inputs.pins import SourcePins
-from smc_bench.engine.pruning.masks import apply_masks, tighten
+from smc_bench.engine.pruning.masks import apply_masks, update_masks
 from smc_bench.models.components import component_map
 from smc_bench.models.load import load_model, load_tokenizer
 from smc_bench.sources import Lock, Roots
@@ -100,7 +100,7 @@ def _pruned(folder: Path, task: str) -> Any:
     names = component_map(model).in_scope(["encoder"])
     saliency = {name: parameters[name].detach().abs() for name in names}
     everything = {name: torch.ones_like(s, dtype=torch.bool) for name, s in saliency.items()}
-    apply_masks(parameters, tighten(saliency, everything, 0.8))
+    apply_masks(parameters, update_masks(saliency, everything, 0.8))
     return model
 
 

@@ -33,7 +33,7 @@ from smc_bench.dispatch.worker.execution import read_fixed
 from smc_bench.errors import StoreError
 from smc_bench.store.store import CellFolder
 from smc_bench.suite.cell import Cell
-from smc_bench.suite.sharing import spared_steps
+from smc_bench.suite.sharing import reused_steps
 
 _POLL_SECONDS = 0.5
 
@@ -110,7 +110,7 @@ class LocalPool:
         self.outcome.blocked |= choice.blocked
         # Several processes a cell train all of their steps themselves.
         if self.spec.processes in (None, 1):
-            self.reused |= spared_steps(choice.needed)
+            self.reused |= reused_steps(choice.needed)
         return replace(choice.submission("this machine", states), reused=self.reused)
 
     def status(self, cells: Mapping[str, Cell]) -> Status:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from smc_bench.errors import StoreError
-from smc_bench.store.clean import beginnings, remove
+from smc_bench.store.clean import remove, shared_prefixes
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 
@@ -31,4 +31,4 @@ def end_sharing(store: Store, reused: Mapping[str, int], cells: Mapping[str, Cel
             text = "shared prefix: %d of %d steps of the cells that share one were reused"
             _log.info(text, steps, total)
         if finished and len(finished) == len(reused):
-            remove(beginnings(store))
+            remove(shared_prefixes(store))

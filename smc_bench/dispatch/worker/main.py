@@ -30,7 +30,7 @@ from smc_bench.dispatch.worker.rank import assist
 from smc_bench.dispatch.worker.serve import serve
 from smc_bench.engine.outcome import CellOutcome
 from smc_bench.environment import asked_threads, clean
-from smc_bench.errors import Interrupted, PeerLostError, SmcBenchError
+from smc_bench.errors import Interrupted, RankLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
 from smc_bench.store.files import read_json
@@ -128,7 +128,7 @@ def _fail(folder: CellFolder, attempt: int, error: BaseException) -> None:
         return
     # On a full disk the room that this attempt took is what its last words need.
     folder.discard_unfinished(attempt)
-    said = folder.failure() if isinstance(error, PeerLostError) else None
+    said = folder.failure() if isinstance(error, RankLostError) else None
     if said is not None and said.attempt == attempt:
         failure = said  # by the process that is gone, which knows why
     else:

@@ -9,7 +9,7 @@ from smc_bench.dispatch.failures import failure_of
 from smc_bench.dispatch.worker.command import DONE, FAILED, INTERRUPTED
 from smc_bench.dispatch.worker.context import Assignment, FolderContext
 from smc_bench.engine.context import Progress
-from smc_bench.errors import Interrupted, PeerLostError
+from smc_bench.errors import Interrupted, RankLostError
 
 if TYPE_CHECKING:
     from smc_bench.engine.loss.distributed import Processes
@@ -43,7 +43,7 @@ def assist(given: Assignment, processes: Processes) -> int:
         _train(given, attempt, word, processes)
     except Interrupted:
         return INTERRUPTED
-    except PeerLostError as error:
+    except RankLostError as error:
         _log.warning("process %d: %s", processes.index, error)
         return INTERRUPTED if given.stop.is_set() else FAILED
     except (Exception, MemoryError) as error:

@@ -56,7 +56,7 @@ def serve(attempt: Callable[[str], int], store: Store) -> int:
             return code
         _restore(environment)
         _end_on_signals()  # before it says that it is free
-        rest = give_back_memory()
+        rest = release_memory()
         first_rest = first_rest or rest
         if count < MOST_CELLS and rest - first_rest <= MOST_GROWTH:
             os.write(replies, json.dumps({"free": request["cell"]}).encode() + b"\n")
@@ -115,7 +115,7 @@ def _restore(environment: dict[str, str]) -> None:
     sys.stderr.flush()
 
 
-def give_back_memory() -> int:
+def release_memory() -> int:
     """Collect garbage and return free memory to the system.
 
     Returns:

@@ -25,7 +25,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from smc_bench.engine.loss.objective import Indices
-from smc_bench.errors import AuditError, ModelError, PeerLostError
+from smc_bench.errors import AuditError, ModelError, RankLostError
 
 _Item = TypeVar("_Item")
 
@@ -200,7 +200,7 @@ class Processes:
 
     def _signs(self, over: threading.Event) -> None:
         # A lost process is met again by the next thing that all do together.
-        with suppress(PeerLostError):
+        with suppress(RankLostError):
             while not over.wait(_SIGN_SECONDS):
                 self.any(False)
 
@@ -222,7 +222,7 @@ def join(timeout: float = TIMEOUT_SECONDS) -> Processes:
 
     Raises:
         ModelError: If there are fewer GPUs than processes on this machine.
-        PeerLostError: If the others do not come.
+        RankLostError: If the others do not come.
     """
     on_gpu = torch.cuda.is_available()
     here = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
@@ -245,7 +245,7 @@ def _collective(what: str) -> Iterator[None]:
         raise
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise PeerLostError(
+        raise RankLostError(
             f"another process of this cell was lost while they were to {what} ({reason})"
         ) from error
 

@@ -20,7 +20,7 @@ from smc_bench.engine.seeding import generator, seed_step
 from smc_bench.errors import ModelError
 
 
-class Probe:
+class Calibration:
     """Gradients and activations of one model at one pruning event.
 
     Every call sees the same batches in the same order: statistics that are collected in several

@@ -57,7 +57,7 @@ def pattern_losers(saliency: Tensor, structure: str) -> Tensor:
     return losers.scatter_(1, order[:, : size - kept], True).reshape(saliency.shape)
 
 
-def tighten(
+def update_masks(
     saliency: Mapping[str, Tensor],
     masks: Masks,
     sparsity: float,
@@ -116,7 +116,7 @@ def _least(
     return _split(chosen, values)
 
 
-def tighten_by_part(
+def update_masks_by_part(
     saliency: Mapping[str, Tensor], masks: Masks, sparsity: float, part: list[str]
 ) -> Masks:
     """New masks where ``part`` reaches ``sparsity`` exactly and the rest falls with it.

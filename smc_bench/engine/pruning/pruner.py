@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.engine.pruning.masks import Masks, apply_masks
 from smc_bench.engine.pruning.methods.registry import load_method, method_of
 from smc_bench.engine.pruning.model_units import units_of
@@ -99,7 +99,7 @@ class Pruner:
             self.masks,
             within_tensors(self.recipe.structure),
             self.recipe.train.batch,
-            Probe(self.objective, self.seed, step, self.tick, self.processes),
+            Calibration(self.objective, self.seed, step, self.tick, self.processes),
             self.selection.units,
         )
         result = load_scorer(self.recipe.scorer)(self.parameters, statistics)

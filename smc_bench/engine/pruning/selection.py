@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from smc_bench.engine.pruning.masks import Masks, tighten, tighten_by_part
+from smc_bench.engine.pruning.masks import Masks, update_masks, update_masks_by_part
 from smc_bench.engine.pruning.model_units import ModelUnits, remove_units
 from smc_bench.engine.pruning.scorers.simple import Saliency
 from smc_bench.engine.pruning.structures import row_multiple
@@ -90,9 +90,9 @@ class Selection:
             return remove_units(saliency, old, self.units, self._unit_zeros(sparsity), recipe)
         if recipe.sparsity_over == "encoder":
             encoder = [name for name in old if self.components.prunable[name] == "encoder"]
-            return tighten_by_part(saliency, old, sparsity, encoder)
+            return update_masks_by_part(saliency, old, sparsity, encoder)
         share = share_of_scope(recipe, self.totals, sparsity)
-        return tighten(saliency, old, share, recipe.threshold, recipe.structure)
+        return update_masks(saliency, old, share, recipe.threshold, recipe.structure)
 
     def shares(self, masks: Masks) -> dict[str, float]:
         """Sparsity of masks over the scope and over the encoder's component of it."""

@@ -106,7 +106,7 @@ class RateSchedule(Schedule):
         """Optimizer steps of the warm-up."""
         return to_steps(self.warmup, timeline.steps_per_epoch, timeline.total_steps)
 
-    def beginning(self, timeline: Timeline, steps: int) -> dict[str, Any]:
+    def prefix(self, timeline: Timeline, steps: int) -> dict[str, Any]:
         """What the rates of the first ``steps`` steps follow from, as JSON.
 
         Two schedules with the same content must give these steps the same rates. The rates

@@ -36,7 +36,7 @@ class LinearLR(RateSchedule):
         left = (timeline.total_steps - step) / max(1, timeline.total_steps - warmup)
         return self.floor + (self.peak - self.floor) * max(0.0, left)
 
-    def beginning(self, timeline: Timeline, steps: int) -> dict[str, Any]:
+    def prefix(self, timeline: Timeline, steps: int) -> dict[str, Any]:
         """Peak, floor, warm-up and where the decay ends."""
         warmup = self.warmup_steps(timeline)
         shape = {"peak": self.peak, "floor": self.floor, "warmup": warmup}
@@ -82,7 +82,7 @@ class RewindLR(RateSchedule):
         end = starts[index + 1] if index + 1 < len(starts) else timeline.total_steps
         return _decay(self.peak, self.floor, step - starts[index], end - starts[index])
 
-    def beginning(self, timeline: Timeline, steps: int) -> dict[str, Any]:
+    def prefix(self, timeline: Timeline, steps: int) -> dict[str, Any]:
         """Peak, floor, warm-up and where the first cycle ends."""
         later = [start for start in cycle_starts(self, timeline) if start > 0]
         warmup, until = self.warmup_steps(timeline), min(later, default=timeline.total_steps)
@@ -108,7 +108,7 @@ class ConstantLR(RateSchedule):
         """The peak."""
         return self.peak
 
-    def beginning(self, timeline: Timeline, steps: int) -> dict[str, Any]:
+    def prefix(self, timeline: Timeline, steps: int) -> dict[str, Any]:
         """Peak and warm-up."""
         return {"kind": self.kind, "peak": self.peak, "warmup": self.warmup_steps(timeline)}
 

@@ -13,7 +13,7 @@ MAX_EVENTS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class PruningEvent:
-    """Before optimizer step ``step`` (counted from 0) the masks tighten to ``sparsity``.
+    """Before optimizer step ``step`` (counted from 0) the masks grow to ``sparsity``.
 
     ``rewind``: afterwards the weights that stay return to what they were before training.
     """

@@ -11,7 +11,7 @@ from smc_bench.errors import DamagedError
 from smc_bench.report.data.frame import frame, records
 from smc_bench.report.statistics.compare import Place, Scores
 from smc_bench.report.statistics.examples import Examples
-from smc_bench.report.statistics.significance import Separation
+from smc_bench.report.statistics.significance import Significance
 from smc_bench.report.statistics.stats import Estimate
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store
@@ -64,15 +64,15 @@ class Results:
         chosen = (self.data["task"] == task) & (self.data["arm"] != DENSE_ARM)
         return list(dict.fromkeys(self.data.loc[chosen, "compare_at"]))
 
-    def separation(self, task: str, compare_at: str) -> Separation:
+    def significance(self, task: str, compare_at: str) -> Significance:
         """Which arms of one table can be told apart."""
         key = (task, compare_at)
-        if key not in self._separations:
-            self._separations[key] = Separation(self.scores, task, compare_at)
-        return self._separations[key]
+        if key not in self._significances:
+            self._significances[key] = Significance(self.scores, task, compare_at)
+        return self._significances[key]
 
     @cached_property
-    def _separations(self) -> dict[tuple[str, str], Separation]:
+    def _significances(self) -> dict[tuple[str, str], Significance]:
         return {}
 
     @cached_property

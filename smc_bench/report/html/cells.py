@@ -14,7 +14,7 @@ from smc_bench.report.html import settings, svg
 from smc_bench.report.html.settings import Facts
 from smc_bench.report.html.svg import Scale
 from smc_bench.report.statistics.constants import Constants
-from smc_bench.report.tables.doubts import one_answer
+from smc_bench.report.tables.caveats import one_answer
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell

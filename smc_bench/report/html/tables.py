@@ -41,12 +41,12 @@ def grids(results: Results, cells: Cells) -> list[Table]:
 
 
 def _grid(results: Results, cells: Cells, task: str, at: str) -> Table:
-    table, separation = results.summary, results.separation(task, at)
+    table, significance = results.summary, results.significance(task, at)
     part = table[
         (table["task"] == task) & (table["compare_at"] == at) & (table["arm"] != DENSE_ARM)
     ]
     levels = list(dict.fromkeys(part["sparsity"]))
-    best = {x: separation.best(Place(task, at, x)) for x in levels}
+    best = {x: significance.best(Place(task, at, x)) for x in levels}
     found = {(str(row["arm"]), float(row["sparsity"])): row for _, row in part.iterrows()}
     rows = []
     for arm in dict.fromkeys(map(str, part["arm"])):

@@ -8,7 +8,7 @@ from smc_bench.report.statistics.compare import Comparison, Place, Scores
 from smc_bench.report.statistics.stats import LEVEL, POWER, holm
 
 
-class Separation:
+class Significance:
     """All pairs of arms of one table (a task, a way of comparing), corrected for their number."""
 
     def __init__(self, scores: Scores, task: str, compare_at: str) -> None:

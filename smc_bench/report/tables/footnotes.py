@@ -7,7 +7,7 @@ from collections import Counter
 import pandas as pd
 
 from smc_bench.report.data.results import Results
-from smc_bench.report.tables.doubts import doubts
+from smc_bench.report.tables.caveats import caveats
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.suite.labels import labels
@@ -35,7 +35,7 @@ def footnotes(results: Results) -> list[str]:
     data = results.data
     found = _of_plan(results.plan) + _pending(data) + _cut_short(results)
     found += mixing(data) + _missed(data)
-    return found + _one_seed(results) + doubts(results)
+    return found + _one_seed(results) + caveats(results)
 
 
 def partial(plan: Plan) -> dict[str, list[str]]:

@@ -49,7 +49,7 @@ def latex(
 def _table(
     results: Results, task: str, at: str, where: str, heads: dict[float, str], *, recovery: bool
 ) -> str:
-    table, separation = results.summary, results.separation(task, at)
+    table, significance = results.summary, results.significance(task, at)
     part = table[
         (table["task"] == task) & (table["compare_at"] == at) & (table["arm"] != DENSE_ARM)
     ]
@@ -58,7 +58,7 @@ def _table(
     columns = [
         _column(
             part[part["sparsity"] == x].set_index("arm", drop=False).reindex(arms),
-            separation.best(Place(task, at, x)),
+            significance.best(Place(task, at, x)),
             recovery=recovery,
         )
         for x in levels

@@ -57,12 +57,12 @@ def wide(
         recovery: Add the percentage of the dense score.
         style: Markup of the arms that none is shown to be better than.
     """
-    table, separation = results.summary, results.separation(task, compare_at)
+    table, significance = results.summary, results.significance(task, compare_at)
     part = table[
         (table["task"] == task) & (table["compare_at"] == compare_at) & (table["arm"] != DENSE_ARM)
     ]
     columns = list(dict.fromkeys(part["sparsity"]))
-    best = {x: separation.best(Place(task, compare_at, x)) for x in columns}
+    best = {x: significance.best(Place(task, compare_at, x)) for x in columns}
     cells: dict[tuple[str, float], str] = {}
     for _, row in part.iterrows():
         text = score_text(row, recovery=recovery)
@@ -112,7 +112,7 @@ def notes(results: Results, *, recovery: bool = False) -> list[str]:
     for task in results.tasks:
         for at in results.ways(task):
             where = f"{task}, {AT[at].split(' (')[0]}" if AT[at] else task
-            note = results.separation(task, at).note()
+            note = results.significance(task, at).note()
             found += [f"{where}: {note}"] if note else []
     found += [BOLD] if found else []
     found += _recovery_notes(results) if recovery else []

@@ -171,8 +171,8 @@ def test_cells_of_a_persistent_worker_have_the_bits_of_a_fresh_one(
 def test_memory_is_given_back() -> None:
     code = """
 import os, psutil
-from smc_bench.dispatch.worker.serve import give_back_memory
-before = give_back_memory()
+from smc_bench.dispatch.worker.serve import release_memory
+before = release_memory()
 class Ring: pass
 rings = []
 for _ in range(2000):  # small pieces, which the C library keeps, in cycles, which Python keeps
@@ -182,7 +182,7 @@ for _ in range(2000):  # small pieces, which the C library keeps, in cycles, whi
 pin = bytes(1000)
 held = psutil.Process().memory_info().rss
 del rings, ring
-after = give_back_memory()
+after = release_memory()
 assert held - before > 80e6, (before, held)
 assert after - before < 0.3 * (held - before), (before, held, after)
 """

@@ -15,7 +15,7 @@ from transformers import (
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.loss.predict import predict
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.models.components import component_map
 from smc_bench.tasks.base import Feature, Head
 
@@ -116,7 +116,7 @@ def test_input_moments_leave_padding_out_either_way() -> None:
     moments = []
     for feed in feeds("bert", "sequence_classification"):
         names = component_map(feed.model).in_scope(["encoder"])
-        moments.append(Probe(Objective(feed, features), 0, 0).input_moments(names, 4, 3))
+        moments.append(Calibration(Objective(feed, features), 0, 0).input_moments(names, 4, 3))
     for name, moment in moments[0].items():
         torch.testing.assert_close(moments[1][name], moment, rtol=1e-4, atol=1e-5)
 

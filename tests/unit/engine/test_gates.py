@@ -10,7 +10,7 @@ import torch
 
 from smc_bench.engine.loss.model_inputs import Feed, Padding
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.engine.pruning.gates import gate_gradients
 from smc_bench.engine.pruning.model_units import ModelUnits
 from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
@@ -89,7 +89,7 @@ def test_each_rows_derivative_is_that_of_an_explicit_gate(
 def test_taylor_is_the_mean_over_rows_normalised_by_layer(squared: bool) -> None:
     model, features = tiny("bert", layers=2, heads=2, size=4, neurons=3).double(), tiny_features(12)
     feed = Feed(model, "sequence_classification", 0, padding="none")
-    probe, found = Probe(Objective(feed, features), seed=3, step=0), units(model)
+    probe, found = Calibration(Objective(feed, features), seed=3, step=0), units(model)
     options = {"batches": 3, "batch": 4, "squared": squared, "normalise": "layer"}
     weights = {
         part.tensor: model.get_parameter(part.tensor) for unit in found for part in unit.members

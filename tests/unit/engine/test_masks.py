@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils import prune
 
-from smc_bench.engine.pruning.masks import apply_masks, tighten, tighten_by_part
+from smc_bench.engine.pruning.masks import apply_masks, update_masks, update_masks_by_part
 from smc_bench.engine.pruning.targets import pruned_count
 from smc_bench.errors import DivergedError
 
@@ -27,7 +27,7 @@ def test_global_count_is_exact_and_only_the_least_go(
     sparsity: float, seed: int, ties: bool
 ) -> None:
     saliency = {k: w.abs() for k, w in weights(seed, ties).items()}
-    masks = tighten(saliency, dense(saliency), sparsity)
+    masks = update_masks(saliency, dense(saliency), sparsity)
     flat = torch.cat([s.flatten() for s in saliency.values()])
     kept = torch.cat([m.flatten() for m in masks.values()])
     assert int((~kept).sum()) == pruned_count(flat.numel(), sparsity)
@@ -38,8 +38,8 @@ def test_global_count_is_exact_and_only_the_least_go(
 @given(first=st.floats(0.1, 0.5), second=st.floats(0.5, 0.95), seed=st.integers(0, 20))
 @settings(deadline=None, max_examples=40)
 def test_what_is_pruned_stays_pruned(first: float, second: float, seed: int) -> None:
-    before = tighten({k: w.abs() for k, w in weights(seed).items()}, dense(weights()), first)
-    after = tighten({k: w.abs() for k, w in weights(seed + 99).items()}, before, second)
+    before = update_masks({k: w.abs() for k, w in weights(seed).items()}, dense(weights()), first)
+    after = update_masks({k: w.abs() for k, w in weights(seed + 99).items()}, before, second)
     assert all(bool((~after[k][~before[k]]).all()) for k in before)
 
 
@@ -51,20 +51,20 @@ def test_global_magnitude_equals_torch_prune() -> None:
     prune.global_unstructured(
         [(layer, "weight") for layer in layers.values()], prune.L1Unstructured, amount=0.6
     )
-    masks = tighten({k: w.abs() for k, w in ours.items()}, dense(ours), 0.6)
+    masks = update_masks({k: w.abs() for k, w in ours.items()}, dense(ours), 0.6)
     for name, layer in layers.items():
         assert torch.equal(masks[name], layer.weight_mask.bool())
 
 
 def test_per_layer_counts() -> None:
     saliency = {k: w.abs() for k, w in weights().items()}
-    masks = tighten(saliency, dense(saliency), 0.5, "per_layer")
+    masks = update_masks(saliency, dense(saliency), 0.5, "per_layer")
     assert {k: int((~m).sum()) for k, m in masks.items()} == {"a": 18, "b": 18}
 
 
 def test_part_reaches_its_target_and_the_rest_falls_with_it() -> None:
     saliency = {k: w.abs() for k, w in weights().items()}
-    masks = tighten_by_part(saliency, dense(saliency), 0.5, ["a"])
+    masks = update_masks_by_part(saliency, dense(saliency), 0.5, ["a"])
     limit = saliency["a"][~masks["a"]].max()
     assert int((~masks["a"]).sum()) == 18
     assert torch.equal(~masks["b"], saliency["b"] < limit)
@@ -73,7 +73,7 @@ def test_part_reaches_its_target_and_the_rest_falls_with_it() -> None:
 def test_saliency_that_is_not_a_number_is_an_error() -> None:
     saliency = {"a": torch.full((7, 5), float("nan")), "b": torch.ones(4, 9)}
     with pytest.raises(DivergedError, match="saliency of a"):
-        tighten(saliency, dense(weights()), 0.5)
+        update_masks(saliency, dense(weights()), 0.5)
 
 
 def test_masks_set_exact_zeros() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from smc_bench.engine.pruning.masks import tighten
+from smc_bench.engine.pruning.masks import update_masks
 from smc_bench.engine.pruning.methods.rigl import RegrowthPlan, regrow
 from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe, Regrowth
@@ -54,7 +54,7 @@ def reference_movement(settings: Recipe, target: float, run: Any) -> dict[str, t
             limit = options["threshold"] * sparsity / target
             return {n: torch.sigmoid(s.detach()) > limit for n, s in scores.items()}
         every = {n: torch.ones_like(s, dtype=torch.bool) for n, s in scores.items()}
-        return tighten({n: s.detach() for n, s in scores.items()}, every, sparsity)
+        return update_masks({n: s.detach() for n, s in scores.items()}, every, sparsity)
 
     model = tiny_classifier().train()
     names = list(run.pruner.parameters)

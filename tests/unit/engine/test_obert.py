@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from smc_bench.engine.pruning.masks import Masks, tighten
+from smc_bench.engine.pruning.masks import Masks, update_masks
 from smc_bench.engine.pruning.obert.fisher import Estimate, InverseFisher, state_bytes
 from smc_bench.engine.pruning.obert.options import FLOAT32_EPS, ObertOptions
 from smc_bench.engine.pruning.obert.scorer import obert, plan_passes
@@ -82,7 +82,7 @@ def prune(evidence: Evidence, sparsity: float) -> tuple[Masks, dict[str, np.ndar
     old = {
         n: evidence.masks.get(n, torch.ones_like(w, dtype=torch.bool)) for n, w in weights.items()
     }
-    new = tighten(scored.saliency, old, sparsity, structure=evidence.structure)
+    new = update_masks(scored.saliency, old, sparsity, structure=evidence.structure)
     with torch.no_grad():
         if scored.compensate is not None:
             scored.compensate(new)
@@ -120,7 +120,7 @@ def flat_weights(model: Tiny) -> dict[str, np.ndarray]:
 def half_mask(model: Tiny, share: float = 0.3) -> Masks:
     """Prune some weights by magnitude first, so that masks are in force."""
     dense = {n: torch.ones_like(w, dtype=torch.bool) for n, w in model.weights.items()}
-    masks = tighten({n: w.detach().abs() for n, w in model.weights.items()}, dense, share)
+    masks = update_masks({n: w.detach().abs() for n, w in model.weights.items()}, dense, share)
     with torch.no_grad():
         for name, weight in model.weights.items():
             weight.masked_fill_(~masks[name], 0.0)

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import predict
 from smc_bench.engine.pruning import calibration
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.engine.pruning.gates import gate_gradients
 from smc_bench.engine.pruning.scorers.registry import SCORERS, checked_options
 from smc_bench.engine.recipe import Recipe
@@ -96,7 +96,7 @@ def test_scorers_see_float32_in_every_precision(
     train = {"duration": "6it", "batch": 8, "clip": 1.0, "dropout": 0.1, "padding": padding}
     run = built(precision, scored_by(name, train=train), tmp_path)
     told: set[torch.dtype] = set()
-    gradients, moments = Probe.gradients, Probe.input_moments
+    gradients, moments = Calibration.gradients, Calibration.input_moments
 
     def told_gradients(*args: Any, **more: Any) -> Iterator[dict[str, torch.Tensor]]:
         for found in gradients(*args, **more):
@@ -114,8 +114,8 @@ def test_scorers_see_float32_in_every_precision(
         return found
 
     monkeypatch.setattr(calibration, "gate_gradients", told_gates)
-    monkeypatch.setattr(Probe, "gradients", told_gradients)
-    monkeypatch.setattr(Probe, "input_moments", told_moments)
+    monkeypatch.setattr(Calibration, "gradients", told_gradients)
+    monkeypatch.setattr(Calibration, "input_moments", told_moments)
     inside: set[torch.dtype] = set()
     prune = run.pruner.prune
 
@@ -142,7 +142,7 @@ def test_fisher_gradients_are_those_of_a_float32_model(precision: str, tmp_path:
     run.reach(2)
     names = [name for name, _ in run.raw.named_parameters() if name.endswith("dense.weight")]
     names = [name for name in names if "encoder" in name]
-    probe = Probe(run.objective, 3, 7)
+    probe = Calibration(run.objective, 3, 7)
     found = list(probe.gradients(names, 3, 8, train=False))
     alone = tiny_classifier().eval()
     alone.load_state_dict(run.raw.state_dict())
@@ -160,7 +160,7 @@ def test_fisher_gradients_are_those_of_a_float32_model(precision: str, tmp_path:
 
 def test_float32_holds_inside_somebody_elses_autocast(tmp_path: Path) -> None:
     run = built("bf16", scored_by("snip"), tmp_path)
-    probe, name = Probe(run.objective, 3, 7), "bert.encoder.layer.0.intermediate.dense.weight"
+    probe, name = Calibration(run.objective, 3, 7), "bert.encoder.layer.0.intermediate.dense.weight"
     (plain,) = probe.gradients([name], 1, 8, train=False)
     with torch.autocast("cpu", torch.bfloat16):
         (inside,) = probe.gradients([name], 1, 8, train=False)

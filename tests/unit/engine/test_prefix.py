@@ -97,7 +97,7 @@ def test_a_cell_goes_on_from_anothers_beginning_as_from_its_own(tmp_path: Path) 
     straight = trainer(tiny_classifier(dropout=0.1), two, 0.8, MemoryContext(tmp_path / "2"))
     straight.run()
 
-    # It is stopped on the way, too: what it was spared is not forgotten.
+    # It is stopped on the way, too: the reused steps are not forgotten.
     stopped = trainer(tiny_classifier(dropout=0.1), two, 0.8, MemoryContext(tmp_path / "3", 5))
     stopped.take(beginning)
     with pytest.raises(Interrupted):
@@ -105,7 +105,7 @@ def test_a_cell_goes_on_from_anothers_beginning_as_from_its_own(tmp_path: Path) 
     found = trainer(tiny_classifier(dropout=0.1), two, 0.8, MemoryContext(tmp_path / "3"))
     found.run()
 
-    assert (first.spared, straight.spared, found.spared) == (0, 0, 3)
+    assert (first.reused, straight.reused, found.reused) == (0, 0, 3)
     for name, tensor in straight.raw.state_dict().items():
         assert torch.equal(tensor, found.raw.state_dict()[name]), name
 
@@ -134,10 +134,10 @@ def test_a_beginning_that_can_not_be_kept_costs_its_own_cell_nothing(tmp_path: P
         cell=SimpleNamespace(limit=None, task=SimpleNamespace(train_split="train")),
         processes=ALONE,
         context=context,
-        materials=SimpleNamespace(prefix_key=lambda content, micro_batch: content),
+        inputs=SimpleNamespace(prefix_key=lambda content, micro_batch: content),
     )
     _CellRun._share_prefix(run, found, found.timeline)
-    assert (found.step, found.spared) == (3, 0)
+    assert (found.step, found.reused) == (3, 0)
     found.run()
     for name, tensor in straight.raw.state_dict().items():
         assert torch.equal(tensor, found.raw.state_dict()[name]), name

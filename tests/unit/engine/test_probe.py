@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.engine.pruning.scorers.simple import Statistics, snip, wanda
 from tests.helpers.engine import tiny_classifier, tiny_features, tiny_objective
 
@@ -24,7 +24,7 @@ def by_hand(model, features, chosen, names):
 
 def test_gradients_are_those_of_the_task_loss_on_the_batches_named() -> None:
     model, features = tiny_classifier().eval(), tiny_features()
-    probe = Probe(tiny_objective(model, features), seed=3, step=7)
+    probe = Calibration(tiny_objective(model, features), seed=3, step=7)
     drawn = list(probe.batches(5, 8))
     assert [len(chosen) for chosen in drawn] == [8, 8, 8, 8, 8]
     found = list(probe.gradients([LAYER, FIRST], 5, 8, train=False))
@@ -36,18 +36,18 @@ def test_gradients_are_those_of_the_task_loss_on_the_batches_named() -> None:
 
 def test_every_pass_sees_the_same_batches_and_leaves_no_trace() -> None:
     model = tiny_classifier().train()
-    probe = Probe(tiny_objective(model), seed=3, step=7)
+    probe = Calibration(tiny_objective(model), seed=3, step=7)
     both = list(probe.gradients([LAYER, FIRST], 3, 8, train=True))
     alone = list(probe.gradients([LAYER], 3, 8, train=True))
     assert all(torch.equal(a[LAYER], b[LAYER]) for a, b in zip(both, alone, strict=True))
     assert model.training
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
-    other = list(Probe(probe.objective, seed=3, step=8).batches(3, 8))
+    other = list(Calibration(probe.objective, seed=3, step=8).batches(3, 8))
     assert other != list(probe.batches(3, 8))
 
 
 def test_one_epoch_is_every_row_once() -> None:
-    probe = Probe(tiny_objective(tiny_classifier(), tiny_features(21)), seed=1, step=0)
+    probe = Calibration(tiny_objective(tiny_classifier(), tiny_features(21)), seed=1, step=0)
     drawn = list(probe.batches(None, 8))
     assert len(drawn) == probe.epoch_batches(8) == 3
     assert sorted(index for chosen in drawn for index in chosen) == list(range(21))
@@ -55,7 +55,7 @@ def test_one_epoch_is_every_row_once() -> None:
 
 def test_snip_is_the_product_of_weight_and_gradient() -> None:
     model = tiny_classifier()
-    probe = Probe(tiny_objective(model), seed=3, step=0)
+    probe = Calibration(tiny_objective(model), seed=3, step=0)
     weights = {LAYER: dict(model.named_parameters())[LAYER]}
     options = {"batches": 1, "batch": None}
     found = snip(weights, Statistics(3, 0, options, batch=8, evidence=probe))
@@ -66,7 +66,7 @@ def test_snip_is_the_product_of_weight_and_gradient() -> None:
 def test_input_moments_leave_padding_out() -> None:
     """Against hidden states of one unpadded sequence at a time."""
     model, features = tiny_classifier().eval(), tiny_features()
-    probe = Probe(tiny_objective(model, features), seed=3, step=7)
+    probe = Calibration(tiny_objective(model, features), seed=3, step=7)
     moments = probe.input_moments([FIRST], 3, 8)[FIRST]
     rows = [index for chosen in probe.batches(3, 8) for index in chosen]
     inputs = torch.cat(
@@ -78,7 +78,7 @@ def test_input_moments_leave_padding_out() -> None:
 
 def test_wanda_weighs_by_the_root_mean_square_of_inputs() -> None:
     model = tiny_classifier()
-    probe = Probe(tiny_objective(model), seed=3, step=7)
+    probe = Calibration(tiny_objective(model), seed=3, step=7)
     weights = {FIRST: dict(model.named_parameters())[FIRST]}
     found = wanda(weights, Statistics(3, 7, {"batches": 3, "batch": 8}, evidence=probe))[FIRST]
     norms = probe.input_moments([FIRST], 3, 8)[FIRST].diagonal().double().sqrt()

@@ -86,7 +86,7 @@ def test_a_process_that_stands_still_and_other_weights_are_errors_not_hangs(tmp_
     told = json.loads((tmp_path / "told-0.json").read_text())
     assert told["drift"][0] == "AuditError"
     assert "hold different values of" in told["drift"][1]
-    assert told["lost"][0] == "PeerLostError"
+    assert told["lost"][0] == "RankLostError"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

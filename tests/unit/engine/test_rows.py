@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smc_bench.engine.inputs import Materials, chosen_rows
+from smc_bench.engine.inputs import CellInputs, chosen_rows
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -58,15 +58,15 @@ class Shared:
 def test_the_key_of_features_tells_how_rows_were_chosen() -> None:
     """Those of the former choice (anew for each limit) must not be taken for these."""
     context = Shared()
-    materials = object.__new__(Materials)
-    materials.context = context  # type: ignore[assignment]
-    materials.settings = SimpleNamespace(name="sst2", train_split="train", held_back=None)
-    materials.recipe = SimpleNamespace(train=SimpleNamespace(rows=5))  # type: ignore[assignment]
-    materials.encoding = SimpleNamespace(max_length=16, stride=0)  # type: ignore[assignment]
-    materials.task = SimpleNamespace(features=None)  # type: ignore[assignment]
+    inputs = object.__new__(CellInputs)
+    inputs.context = context  # type: ignore[assignment]
+    inputs.settings = SimpleNamespace(name="sst2", train_split="train", held_back=None)
+    inputs.recipe = SimpleNamespace(train=SimpleNamespace(rows=5))  # type: ignore[assignment]
+    inputs.encoding = SimpleNamespace(max_length=16, stride=0)  # type: ignore[assignment]
+    inputs.task = SimpleNamespace(features=None)  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("smc_bench.engine.inputs.task_code", lambda task: "code")
         with pytest.raises(LookupError):
-            materials.training()
+            inputs.training()
     assert context.keys[0]["choice"] == 2
     assert context.keys[0]["limit"] == 5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smc_bench.engine.pruning.masks import tighten
+from smc_bench.engine.pruning.masks import update_masks
 from smc_bench.engine.pruning.structures import checked, kept_of
 from smc_bench.engine.recipe import Recipe
 
@@ -19,7 +19,7 @@ def dense(like):
 
 def test_pattern_keeps_the_n_most_salient_of_each_m() -> None:
     scores = saliency()
-    masks = tighten(scores, dense(scores), 0.5, structure="2:4")
+    masks = update_masks(scores, dense(scores), 0.5, structure="2:4")
     for name, mask in masks.items():
         for values, kept in zip(scores[name].reshape(-1, 4), mask.reshape(-1, 4), strict=True):
             best = set(values.topk(2).indices.tolist())
@@ -28,7 +28,7 @@ def test_pattern_keeps_the_n_most_salient_of_each_m() -> None:
 
 def test_blocks_of_four_go_together() -> None:
     scores = {n: s[:, ::4].repeat_interleave(4, dim=1) for n, s in saliency().items()}
-    masks = tighten(scores, dense(scores), 0.5, structure="block4")
+    masks = update_masks(scores, dense(scores), 0.5, structure="block4")
     groups = torch.cat([m.reshape(-1, 4).float() for m in masks.values()])
     assert set(groups.mean(1).tolist()) == {0.0, 1.0}
     assert int((groups.mean(1) == 0).sum()) == len(groups) // 2
@@ -40,7 +40,7 @@ def test_a_block_is_worth_what_its_weights_are_worth_together(threshold: str) ->
     scores = {
         n: s * torch.tensor([0.01, 3, 3, 3] * (s.shape[1] // 4)) for n, s in saliency().items()
     }
-    masks = tighten(scores, dense(scores), 0.5, threshold, "block4")  # type: ignore[arg-type]
+    masks = update_masks(scores, dense(scores), 0.5, threshold, "block4")  # type: ignore[arg-type]
     sums = {n: s.reshape(-1, 4).sum(1).reshape(len(s), -1) for n, s in scores.items()}
     kept = {n: m.reshape(-1, 4)[:, 0].reshape(len(m), -1) for n, m in masks.items()}
     for mask in masks.values():
@@ -84,7 +84,7 @@ def test_a_pattern_does_not_spread_zeros_over_a_scope() -> None:
 
 def test_rows_have_equal_counts_and_lose_their_least() -> None:
     scores = saliency()
-    masks = tighten(scores, dense(scores), 0.25, "per_row")
+    masks = update_masks(scores, dense(scores), 0.25, "per_row")
     for name, mask in masks.items():
         for values, kept in zip(scores[name], mask, strict=True):
             assert int((~kept).sum()) == len(values) // 4

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import GPT2ForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
-from smc_bench.engine.pruning.calibration import Probe
+from smc_bench.engine.pruning.calibration import Calibration
 from smc_bench.models.components import component_map
 from smc_bench.models.conv1d import as_stored, save_model, transposed_weights, use_linear
 from tests.helpers.architectures import tiny_config, tiny_model
@@ -74,7 +74,7 @@ def inputs_of(model: Any, name: str, features: list[dict[str, Any]]) -> torch.Te
 def test_moments_of_inputs_are_those_of_conv1d() -> None:
     model, features = tiny_model("gpt2", "sequence_classification", 2), tiny_features(8)
     names = component_map(model).in_scope(["encoder"])
-    moments = Probe(tiny_objective(model, features), 0, 0).input_moments(names, 1, 8)
+    moments = Calibration(tiny_objective(model, features), 0, 0).input_moments(names, 1, 8)
     for name in names:
         x = inputs_of(stock(), name, features)
         torch.testing.assert_close(moments[name], x.T @ x / len(x), rtol=1e-4, atol=1e-5)

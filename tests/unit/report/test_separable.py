@@ -15,7 +15,7 @@ from scipy import stats
 from smc_bench.errors import StoreError
 from smc_bench.report.statistics.compare import Place, Scores
 from smc_bench.report.statistics.examples import Examples, Parts
-from smc_bench.report.statistics.significance import Separation
+from smc_bench.report.statistics.significance import Significance
 
 PLACE = Place("sst2", "", 0.8)
 
@@ -106,7 +106,7 @@ def tables(draw: st.DrawFn) -> Values:
 @settings(max_examples=300, deadline=None)
 @given(values=tables())
 def test_bold_is_best_and_what_is_not_told_apart_from_it(values: Values) -> None:
-    found = Separation(scores(values), "sst2", "").best(PLACE)
+    found = Significance(scores(values), "sst2", "").best(PLACE)
     assert found == bold_by_brute_force(values)
     if found:
         means = {arm: np.mean(list(by_seed.values())) for arm, by_seed in values.items()}
@@ -116,16 +116,16 @@ def test_bold_is_best_and_what_is_not_told_apart_from_it(values: Values) -> None
 def test_the_worse_arm_is_not_bold_whatever_its_own_pairs_say() -> None:
     """A high third seed lifts the mean of the arm that is worse on the seeds of both."""
     values = {"a": {1: 70.0, 2: 70.1, 3: 95.0}, "b": {1: 75.0, 2: 75.1}}
-    assert Separation(scores(values), "sst2", "").best(PLACE) == frozenset()
+    assert Significance(scores(values), "sst2", "").best(PLACE) == frozenset()
 
 
 def test_nothing_is_bold_where_all_have_one_seed() -> None:
     rng = np.random.default_rng(0)
     answers = {f"{arm}-1": 100.0 * (rng.random(5000) < p) for arm, p in (("a", 0.9), ("b", 0.6))}
     values = {"a": {1: answers["a-1"].mean()}, "b": {1: answers["b-1"].mean()}}
-    separation = Separation(scores(values, answers), "sst2", "")
-    assert separation.best(PLACE) == frozenset()
-    assert "one seed: evaluation noise only" in separation.note()
+    significance = Significance(scores(values, answers), "sst2", "")
+    assert significance.best(PLACE) == frozenset()
+    assert "one seed: evaluation noise only" in significance.note()
 
 
 def test_two_cells_of_one_arm_and_seed_are_refused() -> None:

@@ -27,7 +27,7 @@ Saliency: TypeAlias = dict[str, Tensor]
 
 
 class Evidence(Protocol):
-    """What a scorer may ask of the model; :class:`pruning.calibration.Probe` answers."""
+    """What a scorer may ask of the model; :class:`pruning.calibration.Calibration` answers."""
 
     def gradients(
         self, names: Sequence[str], count: int, batch: int, *, train: bool

@@ -25,7 +25,7 @@ GUIDELINES: dict[str, tuple[KeyPath, ...]] = {
 LEAVE_ONE_OUT, ADD_ONE_IN, AGAINST = "leave_one_out", "add_one_in", "against"
 
 
-def with_neighbours(file: YamlFile) -> YamlFile:
+def with_ablations(file: YamlFile) -> YamlFile:
     """The same suite with neighbours written out, in its arms and in those of its profiles.
 
     Raises:

@@ -49,7 +49,7 @@ class _Group:
         return f" at {self.sparsity:.4g}" if self.arm != DENSE_ARM else ""
 
 
-def doubts(results: Results) -> list[str]:
+def caveats(results: Results) -> list[str]:
     """Notes on a suite's finished cells."""
     groups = list(_groups(results))
     found = _no_better(groups) + _constant(results, groups)
