@@ -15,6 +15,7 @@ from smc_bench.cli.output import echo
 from smc_bench.errors import SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.store.merge import Outcome, merge
+from smc_bench.store.runs import bring
 from smc_bench.store.store import Store
 
 
@@ -36,6 +37,7 @@ def command(
     """Bring in finished cells of results folders, folders of small records, or tars of them.
 
     Each is checked (id, ranges, hashes) before it appears; nothing that is there is overwritten.
+    The runs that a results folder knows come along, so that status and table find the cells.
     Leaves with code 1 where a cell was left out or is there with other metrics.
     """
     from smc_bench.report.statistics.examples import check_examples
@@ -50,6 +52,7 @@ def command(
                 outcomes.append(outcome)
                 if outcome.why and not as_json:
                     echo(f"{outcome.cell}  {outcome.what}: {outcome.why} ({outcome.source})")
+            problems += bring(store.root, other)
         except SmcBenchError as error:
             problems.append(str(error))
     for problem in problems:

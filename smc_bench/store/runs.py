@@ -169,3 +169,32 @@ def _of(root: Path) -> Iterator[StoredRun]:
         suite, _, profile = path.parent.name.partition(".")
         if named and suite and profile:
             yield StoredRun(named["time"], named["id"], suite, profile, path)
+
+
+def bring(root: Path, source: Path) -> list[str]:
+    """Copy the runs that another results folder knows; one that is there stays.
+
+    The times stay in their names, so that the newest run of both folders is the newest.
+
+    Args:
+        root: The results folder that takes them in.
+        source: Another one; a tar or a folder of small records knows none.
+
+    Returns:
+        What is wrong with those that were left out, in words.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    problems = []
+    for run in _of(source):
+        path = root / FOLDER / run.path.parent.name / run.path.name
+        if list(path.parent.glob(f"*-{run.id}.json")):
+            continue
+        try:
+            run.read()
+        except StoreError as error:
+            problems.append(str(error))
+        else:
+            write_json(path, read_json(run.path), sort_keys=False)
+    return problems

@@ -8,7 +8,7 @@ import pytest
 from smc_bench.errors import StoreError
 from smc_bench.store.joined import JoinedStore, conflicts, store_of
 from smc_bench.store.nearly import nearly, summary
-from smc_bench.store.runs import Place, remember, runs
+from smc_bench.store.runs import Place, bring, remember, runs
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import load_suite
@@ -37,6 +37,23 @@ def test_several_runs_are_kept_and_the_newest_comes_first(tmp_path: Path) -> Non
     assert Place.of(again, tmp_path / "elsewhere") == Place()
     assert str(tmp_path) not in again.path.read_text()
     assert [run.suite for run in runs(root, tmp_path / "none")] == ["made_up", "made_up"]
+
+
+def test_a_merge_brings_runs_along_and_refuses_changed_ones(tmp_path: Path) -> None:
+    one, here, cache = tmp_path / "one", tmp_path / "here", tmp_path / "cache"
+    older = remember(one, stored(tmp_path), Place(), cache)
+    mine = remember(here, stored(tmp_path, "seeds=[9]"), Place(), cache)
+    changed = remember(one, stored(tmp_path, "seeds=[8]"), Place(), cache)
+    changed.path.write_text(changed.path.read_text().replace("made_up", "made_down"))
+    (problem,) = bring(here, one)
+    assert problem.startswith(f"{changed.path}: was changed")
+    assert [run.id for run in runs(here)] == [mine.id, older.id]
+    assert runs(here)[1].read() == stored(tmp_path)
+    assert bring(here, tmp_path / "one.tar") == []
+    before = {path: path.read_bytes() for path in here.rglob("*.json")}
+    changed.path.unlink()
+    assert bring(here, one) == []
+    assert {path: path.read_bytes() for path in here.rglob("*.json")} == before
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 2}', "[" * 5000])
