@@ -46,7 +46,7 @@ def test_a_merged_teacher_teaches_and_tables_are_the_same(
     tables = [smc("table", *where, "--results", folder) for folder in (one, two)]
     assert tables[0].stdout == tables[1].stdout
     assert tables[0].exit_code == 0
-    same = json.loads(smc("compare", one, two, "--json").stdout)
+    same = json.loads(smc("compare", one, two, "--json").stdout)["data"]
     assert [row["same_weights"] for row in same["cells"]] == [True] * 3
     assert same["differs"] == {}
     # What came without weights says so where they are wanted.
