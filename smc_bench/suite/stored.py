@@ -113,6 +113,11 @@ class StoredSuite(_Part):
         words = [f"--profile {self.profile}", *(f"--set {text}" for text in self.origin.settings)]
         return " ".join(words)
 
+    @property
+    def complete(self) -> bool:
+        """Whether all tasks, scorers, methods and schedules of it are known here."""
+        return all(name in known for _, name, known in self._names())
+
     def load(self) -> LoadedSuite:
         """The suite as the run had it.
 
@@ -123,7 +128,11 @@ class StoredSuite(_Part):
         for kind, name, known in self._names():
             if name not in known:
                 files = " ".join(f"--include {path}" for path in self.origin.include)
-                hint = f"the run had {files}" if files else nearest(name, sorted(known))[2:]
+                hint = (
+                    f"the run had {files}: give it again"
+                    if files
+                    else nearest(name, sorted(known))[2:]
+                )
                 raise SuiteError(f"suite {self.name}: unknown {kind} {name!r}; {hint}")
         try:
             suite = Suite.model_validate(self.suite)

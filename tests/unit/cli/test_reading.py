@@ -133,7 +133,8 @@ def test_a_run_with_a_plug_in_is_read_without_its_flag(results: Path, tmp_path: 
         load_plugins([plugin])
         ran(suite, results, include=(plugin,))
     with untouched():
-        assert smc("status").stdout == "4 done\n"  # three seeds and their teacher
+        done = smc("status")
+        assert done.stdout == "4 done\n", done.stderr  # three seeds and their teacher
     with untouched():
         assert smc("table", "made_up").exit_code == 0
     plugin.unlink()

@@ -34,7 +34,7 @@ def truncated(folder: Path) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
         (lambda folder: (folder / "config.json").unlink(), "it has no config.json"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "there is no tokenizer"),
-        (lambda folder: config(folder, model_type="gpt2"), "the architecture 'gpt2' is not one"),
+        (lambda folder: config(folder, model_type="bart"), "the architecture 'bart' is not one"),
         (lambda folder: config(folder, max_position_embeddings=8), "max_length 64 is more than"),
     ],
 )

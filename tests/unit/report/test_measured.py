@@ -93,7 +93,7 @@ def test_a_damaged_file_costs_itself_alone(
     done = run(cli, list(map(str, words)))
     assert done.exit_code == 0, done.output
     assert "12.0" not in done.stdout.split("sizes")[0]
-    content = json.loads(run(cli, [*map(str, words), "--json"]).stdout)
+    content = json.loads(run(cli, [*map(str, words), "--json"]).stdout)["data"]
     assert len(content["sizes"]) == 4
     assert len(content["times"]) == 12
     entry = next(entry for entry in results.plan.entries if entry.arm == "good")
