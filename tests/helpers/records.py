@@ -109,6 +109,16 @@ def write_cell(
 def record_of(cell: Cell, **changes: Any) -> dict[str, Any]:
     """What a cell's ``record.json`` may hold."""
     zeros = {"zeros": int(1000 * cell.sparsity), "total": 1000}
+    components = {
+        "embeddings": {"zeros": 0, "total": 800},
+        "encoder": zeros,
+        "head": {"zeros": 0, "total": 10},
+    }
+    for name in set(cell.recipe.scope) - {"encoder"}:
+        total = components[name]["total"]
+        components[name] = {"zeros": int(total * cell.sparsity), "total": total}
+    counts = [components[name] for name in cell.recipe.scope]
+    scope = {key: sum(count[key] for count in counts) for key in ("zeros", "total")}
     return {
         "schema_version": 1,
         "cell_id": cell.id,
@@ -117,14 +127,10 @@ def record_of(cell: Cell, **changes: Any) -> dict[str, Any]:
         "metrics": {"accuracy": 50.0},
         "trivial": {"accuracy": 50.0},
         "sparsity": {
-            "scope": zeros,
+            "scope": scope,
             "encoder": zeros,
-            "model": {"zeros": zeros["zeros"], "total": 2000},
-            "components": {
-                "embeddings": {"zeros": 0, "total": 800},
-                "encoder": zeros,
-                "head": {"zeros": 0, "total": 10},
-            },
+            "model": {"zeros": sum(c["zeros"] for c in components.values()), "total": 2000},
+            "components": components,
         },
         "events": [],
         "total_steps": 10,

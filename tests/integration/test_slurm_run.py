@@ -45,8 +45,8 @@ def test_submit_run_status_and_run_again(
     fake_slurm.run_all()
     states = {name: job["state"] for name, job in fake_slurm.state.jobs.items()}
     assert states == {"1": "COMPLETED", "2": "COMPLETED", "3": "COMPLETED"}
-    states = json.loads(smc("status", *where, "--json").stdout)["data"]
-    assert {row["state"] for row in states} == {"done"}
+    rows = json.loads(smc("status", *where, "--json").stdout)["data"]
+    assert {row["state"] for row in rows} == {"done"}
     assert "3 of 3 cells done" in smc("run", *where, "--slurm").stderr
     for path in (tmp_path / "results").glob("cells/*/*/record.json"):
         lease = json.loads((path.parent / "attempts" / "001.json").read_text())

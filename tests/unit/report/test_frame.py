@@ -148,14 +148,16 @@ def test_measured_sparsity_is_held_against_what_the_column_counts(tmp_path: Path
         if entry.arm == "bad" and entry.cell.task.name == "rte":
             path = Store(tmp_path / "r").folder(entry.cell.folder).path / "record.json"
             record = json.loads(path.read_text())
-            for counted in ("scope", "encoder"):
-                record["sparsity"][counted]["zeros"] = 613
-            record["sparsity"]["components"]["encoder"]["zeros"] = 613
+            sparsity = record["sparsity"]
+            sparsity["encoder"]["zeros"] = sparsity["components"]["encoder"]["zeros"] = 613
+            sparsity["scope"]["zeros"] = 613 + sparsity["components"]["head"]["zeros"]
             path.write_text(json.dumps(record))
         if entry.arm == "good":
             path = Store(tmp_path / "r").folder(entry.cell.folder).path / "record.json"
             record = json.loads(path.read_text())
-            record["sparsity"]["scope"]["zeros"] = 500  # counted over something else
+            sparsity = record["sparsity"]  # counted over something else
+            sparsity["components"]["embeddings"]["zeros"] = 100
+            sparsity["scope"]["zeros"] = 100 + sparsity["encoder"]["zeros"]
             path.write_text(json.dumps(record))
     found = tables.markdown(Results.of(plan, Store(tmp_path / "r")))
     assert "- rte, bad: measured sparsity of its encoder is 0.613 at 0.8.\n" in found
