@@ -71,12 +71,12 @@ arms: {guidelines: {}}
 profiles:
   small:
     arms: {leave_one_out: guidelines, add_one_in: guidelines, against: smc}
-    recipes: {smc: {train: {duration: 600it}}}
+    recipes: {smc: {train: {duration: 2500it}}}
 """
     assert list(arms(tmp_path, text)) == ["guidelines"]
     found = arms(tmp_path, text, "small")
     assert len(found) == 8
-    assert found["guidelines - schedules"].train.duration == "600it"
+    assert found["guidelines - schedules"].train.duration == "2500it"
 
 
 @pytest.mark.parametrize(
