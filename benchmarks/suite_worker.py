@@ -19,10 +19,10 @@ from torch import Tensor
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.worker.context import Assignment
 from smc_bench.dispatch.worker.main import attempt_cell
+from smc_bench.engine.execution import Execution
 from smc_bench.engine.inputs import CellInputs
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.recipe import Execution
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import expand

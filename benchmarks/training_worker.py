@@ -30,8 +30,9 @@ from transformers import (
 from transformers import Trainer as TheirTrainer
 
 from smc_bench.engine.context import Progress
+from smc_bench.engine.execution import Execution
 from smc_bench.engine.loss.model_inputs import Feed
-from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer

@@ -9,7 +9,7 @@ import click
 
 from smc_bench.cli.common import say
 from smc_bench.dispatch.worker.tracking import not_installed
-from smc_bench.engine.recipe import Execution, TrackerName
+from smc_bench.engine.execution import Execution, TrackerName
 from smc_bench.errors import SuiteError
 from smc_bench.store.provenance import processor_flags
 from smc_bench.suite.cell import Cell

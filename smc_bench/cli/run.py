@@ -26,7 +26,7 @@ from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.local.pool import LocalPool, Options
 from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
-from smc_bench.engine.recipe import TrackerName
+from smc_bench.engine.execution import TrackerName
 from smc_bench.errors import SmcBenchError
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.claims import claims_about

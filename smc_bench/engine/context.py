@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.tasks.base import Row
 
 

@@ -2,7 +2,7 @@
 
 Free of torch, so that suites can be checked and planned without it. Every field here is part of a
 cell's identity; what can't change a result (micro-batch, checkpoint interval) is in
-:class:`Execution`, which is not.
+``engine/execution.py``, which is not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from smc_bench.engine.pruning.structures import (
     unit_kinds,
     unit_problem,
 )
-from smc_bench.engine.schedules.durations import ClockTime, Duration, split_duration
+from smc_bench.engine.schedules.durations import Duration, split_duration
 from smc_bench.engine.schedules.kinds import AnyRateSchedule, AnySparsitySchedule
 from smc_bench.engine.schedules.rates import ConstantLR as ConstantLR
 from smc_bench.engine.schedules.rates import LinearLR as LinearLR
@@ -298,23 +298,3 @@ class Recipe(Strict):
         """Whether a finished dense cell must be there before this one can start."""
         takes_weights = self.train.start_from == "teacher" or self.train.head == "trained"
         return self.distillation is not None or takes_weights
-
-
-TrackerName = Literal["wandb", "trackio", "tensorboard", "mlflow"]
-
-
-class Execution(Strict):
-    """How a cell is run, without effect on what it measures beyond the last bits.
-
-    The first attempt fixes these for a cell; later attempts keep them, so that a resumed cell is
-    bit-equal to one that was not interrupted.
-
-    Attributes:
-        micro_batch: Rows of one forward pass; the effective batch is the recipe's. Null: as many.
-        checkpoint_every: Wall time between two checkpoints.
-        trackers: Where each cell is logged as well as in its folder; those of the newest attempt.
-    """
-
-    micro_batch: int | None = Field(None, ge=1)
-    checkpoint_every: ClockTime = "600s"
-    trackers: Annotated[tuple[TrackerName, ...], one_or_many] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from smc_bench.errors import SuiteError
 from smc_bench.names import path_problem
@@ -30,6 +30,37 @@ def check_entry(what: str, name: object, version: object, source: object) -> Non
         raise SuiteError(f"{what} {name!r}: version must be a whole number from 1 on")
     if not isinstance(source, str) or not source.strip():
         raise SuiteError(f"{what} {name!r}: source must say where it comes from")
+
+
+class Named(Protocol):
+    """What a registry holds: a spec that says where it comes from."""
+
+    @property
+    def name(self) -> str:
+        """What suites call it."""
+
+    @property
+    def version(self) -> int:
+        """Counts from 1."""
+
+    @property
+    def source(self) -> str:
+        """Paper or code that defines it."""
+
+
+S = TypeVar("S", bound=Named)
+
+
+def add(what: str, entries: dict[str, S], spec: S) -> S:
+    """Put an entry under its exact name; the same once more is nothing new.
+
+    Raises:
+        SuiteError: If another one has that name, or the entry is not complete.
+    """
+    check_entry(what, spec.name, spec.version, spec.source)
+    if entries.setdefault(spec.name, spec) != spec:
+        raise SuiteError(f"two {what}s are called {spec.name!r}: rename one of them")
+    return spec
 
 
 def where(what: str, name: str, code: Callable[..., Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import MissingDataError, SuiteError
 from smc_bench.sources.weights import ModelRef, located
 from smc_bench.suite.ablations import with_ablations

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from smc_bench.engine.recipe import Execution, Strict
+from smc_bench.engine.execution import Execution
+from smc_bench.engine.recipe import Strict
 from smc_bench.engine.strict import one_or_many
 from smc_bench.suite.slurm_section import SuiteSlurm
 

@@ -13,10 +13,11 @@ from accelerate.state import AcceleratorState
 from transformers import BertConfig, BertForSequenceClassification
 
 from smc_bench.engine.context import Progress
+from smc_bench.engine.execution import Execution
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.loss.model_inputs import Feed, Padding
 from smc_bench.engine.loss.objective import Objective
-from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.engine.trainer import Trainer
 from smc_bench.errors import Interrupted

@@ -12,7 +12,7 @@ import pytest
 from smc_bench.cli.common import Session
 from smc_bench.dispatch.worker.context import Assignment
 from smc_bench.dispatch.worker.main import DONE, attempt_cell
-from smc_bench.engine.recipe import Execution, TrackerName
+from smc_bench.engine.execution import Execution, TrackerName
 from smc_bench.sources import Roots
 from smc_bench.store.record import Record
 from smc_bench.store.store import Store

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from smc_bench.dispatch.worker.execution import read_fixed
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import StoreError
 from smc_bench.store.files import write_json
 from smc_bench.store.store import CellFolder, Store, now

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.environment import fixed, passed, python_path
 from smc_bench.errors import SmcBenchError
 from smc_bench.sources import Roots

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from smc_bench.dispatch.worker.tracking import Trackers
 from smc_bench.engine.context import Progress
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import CorruptDataError, Interrupted, MissingDataError, StoreError
 from smc_bench.sources import Lock, Pin, Roots, rows, weights
 from smc_bench.store.artefacts import Artefacts

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.store.store import CellFolder, now

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from smc_bench.engine.recipe import TrackerName
+from smc_bench.engine.execution import TrackerName
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.cell import Cell

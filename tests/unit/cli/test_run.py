@@ -8,7 +8,7 @@ import pytest
 
 from smc_bench.cli import before_run
 from smc_bench.cli.before_run import refuse_paper_without_gpu, warn_of_slow_bf16, with_trackers
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.cli.common import Session
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.sources import Roots
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.expand import Plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smc_bench.dispatch.worker.context import Assignment
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import StoreError
 from smc_bench.sources import Roots
 from smc_bench.store.store import Store

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from smc_bench.dispatch.worker.execution import fix_execution
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.store.files import read_json
 from smc_bench.store.store import CellFolder
 

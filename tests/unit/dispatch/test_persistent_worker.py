@@ -16,7 +16,7 @@ import pytest
 from smc_bench.cli.common import Session
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.dispatch.worker.command import WorkerSpec, worker_environment
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan

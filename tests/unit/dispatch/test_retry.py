@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smc_bench.dispatch.local.retry import halve_micro_batch, spare_memory
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.store.files import read_json, write_json
 from smc_bench.store.record import Failure
 from smc_bench.store.store import CellFolder, Store

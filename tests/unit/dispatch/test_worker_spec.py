@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smc_bench.dispatch.worker.command import WorkerSpec, worker_parser
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import SmcBenchError
 from smc_bench.sources import Roots
 from smc_bench.store.store import Store

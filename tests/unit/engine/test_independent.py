@@ -19,10 +19,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from smc_bench.engine.execution import Execution
 from smc_bench.engine.loss import objective
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import predict
-from smc_bench.engine.recipe import Execution, Recipe
+from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.engine.trainer import Trainer
 from smc_bench.tasks.base import Encoding

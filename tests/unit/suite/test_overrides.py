@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import SuiteError
 from smc_bench.suite.load import LoadedSuite, load_suite
 from smc_bench.suite.overrides import parse_overrides

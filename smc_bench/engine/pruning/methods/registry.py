@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from smc_bench.engine import registering
 from smc_bench.engine.pruning.scorers.registry import SCORERS, NoOptions
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.registering import check_entry, where
+from smc_bench.engine.registering import where
 from smc_bench.engine.strict import Strict
 from smc_bench.errors import SuiteError
 
@@ -62,11 +63,7 @@ def register_method(spec: MethodSpec) -> MethodSpec:
     Raises:
         SuiteError: If another method has that name, or the entry is not complete.
     """
-    check_entry("method", spec.name, spec.version, spec.source)
-    if METHODS.get(spec.name, spec) != spec:
-        raise SuiteError(f"two methods are called {spec.name!r}: rename one of them")
-    METHODS[spec.name] = spec
-    return spec
+    return registering.add("method", METHODS, spec)
 
 
 M = TypeVar("M", bound="type[PruningMethod]")

@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
+from smc_bench.engine import registering
 from smc_bench.engine.pruning.obert.options import ObertOptions
-from smc_bench.engine.registering import check_entry, where
+from smc_bench.engine.registering import where
 from smc_bench.engine.strict import Strict
-from smc_bench.errors import SuiteError
 
 
 class NoOptions(Strict):
@@ -120,11 +120,7 @@ def register(spec: ScorerSpec) -> ScorerSpec:
     Raises:
         SuiteError: If another scorer has that name, or the entry is not complete.
     """
-    check_entry("scorer", spec.name, spec.version, spec.source)
-    if SCORERS.get(spec.name, spec) != spec:
-        raise SuiteError(f"two scorers are called {spec.name!r}: rename one of them")
-    SCORERS[spec.name] = spec
-    return spec
+    return registering.add("scorer", SCORERS, spec)
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -14,7 +14,7 @@ from smc_bench.dispatch.slurm.options import merged
 from smc_bench.dispatch.slurm.states import observe
 from smc_bench.dispatch.slurm.submit import Submitter
 from smc_bench.dispatch.worker.command import WorkerSpec
-from smc_bench.engine.recipe import Execution
+from smc_bench.engine.execution import Execution
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import read_json
 from smc_bench.store.record import Failure, FailureType
