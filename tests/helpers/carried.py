@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
+from smc_bench.report.statistics.examples import check_examples
+from smc_bench.store.merge import Outcome, collect, merge
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
 from tests.helpers.records import record_of
@@ -65,3 +68,29 @@ def content(folder: CellFolder) -> dict[str, Any]:
         elif path.is_file():
             found[path.name] = path.read_bytes()
     return found
+
+
+def bring(source: Path, results: Path, **options: Any) -> list[Outcome]:
+    return list(merge(Store(results), source, verify=check_examples, **options))
+
+
+def whats(outcomes: list[Outcome]) -> dict[str, str]:
+    return {outcome.cell: outcome.what for outcome in outcomes}
+
+
+def packed(results: Path, records: Path) -> Path:
+    list(collect(Store(results), records))
+    return records
+
+
+def tar_of(source: Path, path: Path, name: str = "there/results") -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(source, name)
+    return path
+
+
+def hidden(results: Path) -> list[str]:
+    return [p.name for p in results.rglob(".*")]
+
+
+ONE, TWO = cell_of(seed=1), cell_of(seed=2)

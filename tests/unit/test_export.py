@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +27,22 @@ from smc_bench.engine.pruning.masks import apply_masks, update_masks
 from smc_bench.models.components import component_map
 from smc_bench.models.load import load_model, load_tokenizer
 from smc_bench.sources import Lock, Roots
-from smc_bench.store.store import CellFolder, Store
-from smc_bench.suite.expand import Entry, expand
+from smc_bench.store.store import Store
+from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.tasks.registry import get_task
+from tests.helpers.exporting import Finished, batch, outputs
 from tests.helpers.records import suite_file as made_up_suite
 from tests.helpers.records import write_cell
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
 AUTO = {
     "sst2": AutoModelForSequenceClassification,
     "squad": AutoModelForQuestionAnswering,
     "commonsense_qa": AutoModelForMultipleChoice,
 }
-
-
-@dataclass
-class Finished:
-    """A finished pruned cell of one task, and the model whose weights it holds."""
-
-    store: Store
-    entry: Entry
-    model: Any
-
-    @property
-    def folder(self) -> CellFolder:
-        return self.store.folder(self.entry.cell.folder)
-
-    def change(self, **changes: Any) -> None:
-        path = self.folder.path / "record.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    def export(self, *words: object, code: int = 0) -> str:
-        start = ["export", self.entry.cell.id, "--results", str(self.store.root)]
-        done = CliRunner().invoke(cli, [*start, *map(str, words)])
-        assert done.exit_code == code, done.output
-        return done.output
 
 
 @pytest.fixture
@@ -103,22 +83,6 @@ def _pruned(folder: Path, task: str) -> Any:
     everything = {name: torch.ones_like(s, dtype=torch.bool) for name, s in saliency.items()}
     apply_masks(parameters, update_masks(saliency, everything, 0.8))
     return model
-
-
-def batch(task: str) -> dict[str, torch.Tensor]:
-    ids = torch.randint(4, 20, (3, 9), generator=torch.Generator().manual_seed(0))
-    mask = torch.ones_like(ids)
-    mask[0, 5:] = 0
-    found = {"input_ids": ids, "attention_mask": mask}
-    if task != "commonsense_qa":
-        return found
-    return {name: value[:, None].repeat(1, 5, 1) for name, value in found.items()}
-
-
-def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    with torch.no_grad():
-        found = model.eval()(**inputs)
-    return [value for name, value in found.items() if "logits" in name]
 
 
 @pytest.mark.parametrize("task", AUTO)

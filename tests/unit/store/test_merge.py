@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smc_bench.errors import StoreError
-from smc_bench.report.statistics.examples import check_examples
 from smc_bench.store import merge as merging
-from smc_bench.store.merge import Outcome, collect, merge
 from smc_bench.store.store import Store
-from tests.helpers.carried import WEIGHTS, cell_of, content, digest, finish
+from tests.helpers.carried import (
+    ONE,
+    TWO,
+    WEIGHTS,
+    bring,
+    cell_of,
+    content,
+    finish,
+    hidden,
+    packed,
+    tar_of,
+    whats,
+)
 
 DENSE = cell_of(
     sparsity=0.0,
@@ -25,30 +33,6 @@ DENSE = cell_of(
     recipe={**cell_of().recipe.model_dump(), "sparsity_schedule": None, "distillation": None}
     | {"train": {"duration": "1ep", "batch": 32}, "lr_schedule": {"kind": "linear", "peak": 1e-4}},
 )
-ONE, TWO = cell_of(seed=1), cell_of(seed=2)
-
-
-def bring(source: Path, results: Path, **options: Any) -> list[Outcome]:
-    return list(merge(Store(results), source, verify=check_examples, **options))
-
-
-def whats(outcomes: list[Outcome]) -> dict[str, str]:
-    return {outcome.cell: outcome.what for outcome in outcomes}
-
-
-def packed(results: Path, records: Path) -> Path:
-    list(collect(Store(results), records))
-    return records
-
-
-def tar_of(source: Path, path: Path, name: str = "there/results") -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        tar.add(source, name)
-    return path
-
-
-def hidden(results: Path) -> list[str]:
-    return [p.name for p in results.rglob(".*")]
 
 
 @pytest.mark.parametrize("kind", ["folder", "cells", "tar", "records", "tar of records"])
@@ -76,13 +60,6 @@ def test_every_source_gives_the_same_cells(tmp_path: Path, kind: str) -> None:
         assert before == after
     assert whats(bring(source, here)) == {ONE.id: "there", DENSE.id: "there"}
     assert hidden(here) == []
-
-
-def test_the_last_step_of_a_thinned_curve_stays(tmp_path: Path) -> None:
-    finish(tmp_path / "there", ONE)
-    bring(packed(tmp_path / "there", tmp_path / "records"), tmp_path / "here")
-    lines = (Store(tmp_path / "here").folder(ONE.folder).path / "train.jsonl").read_text()
-    assert json.loads(lines.splitlines()[-1]) == {"phase": "train", "step": 500, "loss": 1 / 500}
 
 
 def test_other_metrics_are_a_conflict_and_change_nothing(tmp_path: Path) -> None:
@@ -172,63 +149,6 @@ def test_a_record_that_names_a_folder_outside_is_refused(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["../{}", "/{}", "a/../../{}", "results/cells/../../../{}"])
-def test_a_tar_that_leads_outside_is_refused_whole(tmp_path: Path, name: str) -> None:
-    there = tmp_path / "there"
-    folder = finish(there, ONE).path
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        tar.add(there, "results")
-        inside = name.format(f"sst2/{folder.name}/record.json")
-        text = b"{}"
-        member = tarfile.TarInfo(inside)
-        member.size = len(text)
-        tar.addfile(member, io.BytesIO(text))
-    with pytest.raises(StoreError, match="leads out of the tar"):
-        bring(tmp_path / "x.tar", tmp_path / "here")
-    assert list((tmp_path / "here").rglob("*")) == []
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
-    member = tarfile.TarInfo(f"results/cells/sst2/x-{ONE.id}/record.json")
-    member.type, member.linkname = kind, "/etc/passwd"
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        tar.addfile(member)
-    with pytest.raises(StoreError, match="link or a device"):
-        bring(tmp_path / "x.tar", tmp_path / "here")
-
-
-@pytest.mark.parametrize("size", [0, 10, 600])
-def test_a_torn_tar_is_refused_and_brings_nothing(tmp_path: Path, size: int) -> None:
-    finish(tmp_path / "there", ONE)
-    path = tar_of(tmp_path / "there", tmp_path / "x.tgz")
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(StoreError, match=r"x\.tgz"):
-        bring(path, tmp_path / "here")
-    assert list((tmp_path / "here").rglob("*")) == []
-
-
-def test_a_tar_that_lacks_cells_without_a_torn_one_is_refused(tmp_path: Path) -> None:
-    """Cut between two cells, or joined to another: both read as whole, with cells lost."""
-    finish(tmp_path / "one", ONE)
-    finish(tmp_path / "two", TWO)
-    parts = []
-    for name in ("one", "two"):
-        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
-            tar.add(tmp_path / name, name)
-        parts.append((tmp_path / f"{name}.tar").read_bytes())
-    with tarfile.open(tmp_path / "one.tar") as tar:
-        end = max(m.offset_data + -(-m.size // 512) * 512 for m in tar)
-    (tmp_path / "cut.tar").write_bytes(parts[0][:end])
-    with pytest.raises(StoreError, match=r"cut\.tar: its end is missing"):
-        bring(tmp_path / "cut.tar", tmp_path / "here")
-    (tmp_path / "joined.tar").write_bytes(b"".join(parts))
-    with pytest.raises(StoreError, match=r"joined\.tar: there is more after its end"):
-        bring(tmp_path / "joined.tar", tmp_path / "here")
-    (tmp_path / "short.tar").write_bytes(parts[0][: end + 1024])  # without the last padding
-    assert whats(bring(tmp_path / "short.tar", tmp_path / "here")) == {ONE.id: "added"}
-
-
 @pytest.mark.parametrize("make", [None, "empty", "file"])
 def test_what_holds_no_cells_is_an_error(tmp_path: Path, make: str | None) -> None:
     source = tmp_path / "source"
@@ -255,14 +175,6 @@ def test_weights_come_when_asked_for_and_are_hashed(tmp_path: Path) -> None:
     again = bring(there, tmp_path / "new", weights=True)
     assert whats(again) == {ONE.id: "without weights", TWO.id: "without weights"}
     assert not list((tmp_path / "new").rglob("weights"))
-
-
-def test_a_tar_brings_weights_too(tmp_path: Path) -> None:
-    finish(tmp_path / "there", ONE, weights=True)
-    path = tar_of(tmp_path / "there", tmp_path / "x.tgz")
-    assert whats(bring(path, tmp_path / "here", weights=True)) == {ONE.id: "added"}
-    names = {p.name for p in (tmp_path / "here").rglob("weights/*")}
-    assert names == set(WEIGHTS)
 
 
 def test_dense_cells_can_stay_behind(tmp_path: Path) -> None:
@@ -344,43 +256,6 @@ def test_an_interruption_leaves_whole_cells_and_goes_on_from_there(
     assert [Store(here).folder(c.folder).state() for c in (ONE, TWO)].count("done") == 1
     assert len(list(here.glob("cells/*/*"))) == 1
     assert sorted(whats(bring(there, here)).values()) == ["added", "there"]
-
-
-def test_collected_records_are_the_same_bytes_and_never_overwritten(tmp_path: Path) -> None:
-    finish(tmp_path / "there", ONE)
-    records = packed(tmp_path / "there", tmp_path / "records")
-    (path,) = records.glob("*/*")
-    before = path.read_bytes()
-    bring(records, tmp_path / "back")
-    (again,) = packed(tmp_path / "back", tmp_path / "again").glob("*/*")
-    assert again.read_bytes() == before
-    finish(tmp_path / "other", ONE, right=1)
-    (outcome,) = collect(Store(tmp_path / "other"), records)
-    assert outcome.what == "conflict"
-    assert path.read_bytes() == before
-
-
-def test_cells_that_were_cut_short_are_not_collected(tmp_path: Path) -> None:
-    short = cell_of(limit=3)
-    path = finish(tmp_path / "there", short).path / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"reportable": False}))
-    assert list(collect(Store(tmp_path / "there"), tmp_path / "records")) == []
-    assert whats(bring(tmp_path / "there", tmp_path / "here")) == {short.id: "added"}
-
-
-def test_a_small_record_that_unpacks_to_too_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("smc_bench.store.packed.MOST_BYTES", 1000)
-    path = tmp_path / "records" / "sst2" / f"x-{ONE.id}.json.gz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress(b" " * 2000))
-    (outcome,) = bring(tmp_path / "records", tmp_path / "here")
-    assert "is not read" in outcome.why
-
-
-def test_the_hash_of_results_by_example_is_what_the_docs_say() -> None:
-    assert digest({"b": 1, "a": [1, 2]}) == digest(json.loads('{"a": [1, 2], "b": 1}'))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
