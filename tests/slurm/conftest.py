@@ -185,13 +185,14 @@ def check_record(cell: CellFolder) -> dict[str, Any]:
     """A cell is done once: a whole record that matches its saved weights, and nothing left over."""
     import hashlib
 
-    # The record comes first, then what it makes superfluous is removed.
+    # The record comes first, then what it makes superfluous is removed. Until the worker has gone
+    # it also writes its lease anew, by way of a file that is there for a moment.
     leftovers = [cell.path / name for name in ("checkpoints", "partial")]
     wait_for("the end of the cell's work", lambda: not any(path.exists() for path in leftovers))
+    wait_for("the last write of its lease", lambda: not list(cell.path.rglob("*.tmp")))
     record = json.loads((cell.path / "record.json").read_text())
     weights = (cell.path / "weights" / "model.safetensors").read_bytes()
     assert record["weights_sha256"] == hashlib.sha256(weights).hexdigest()
-    assert not list(cell.path.rglob("*.tmp"))
     return record
 
 
