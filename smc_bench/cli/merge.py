@@ -40,7 +40,7 @@ def command(
     The runs that a results folder knows come along, so that status and table find the cells.
     Leaves with code 1 where a cell was left out or is there with other metrics.
     """
-    from smc_bench.report.statistics.examples import check_examples
+    from smc_bench.report.statistics.scores import check_scores
 
     load_plugins(include)
     store, problems = Store(results), list[str]()
@@ -48,7 +48,7 @@ def command(
     outcomes: list[Outcome] = []
     for other in others:
         try:
-            for outcome in merge(store, other, weights=weights, verify=check_examples):
+            for outcome in merge(store, other, weights=weights, verify=check_scores):
                 outcomes.append(outcome)
                 if outcome.why and not as_json:
                     echo(f"{outcome.cell}  {outcome.what}: {outcome.why} ({outcome.source})")
@@ -64,5 +64,11 @@ def command(
     else:
         shown = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         echo(f"{shown or 'nothing brought in'} ({results})")
+        older = sum(outcome.what == "added" and not outcome.hashed for outcome in outcomes)
+        if older:
+            echo(
+                f"{older} of the added have no hash of their own (an older smc-bench wrote them): "
+                "believed, as nothing in them contradicts the rest"
+            )
     if problems or not all(outcome.whole for outcome in outcomes):
         sys.exit(1)

@@ -43,12 +43,15 @@ class Outcome:
             which stay); or ``left out``.
         why: In words, where there is something to say.
         source: Where it lies.
+        hashed: Whether the record has a hash of itself; older ones are believed where nothing
+            contradicts them. False where it could not be read.
     """
 
     cell: str
     what: What
     why: str
     source: str
+    hashed: bool = False
 
     @property
     def whole(self) -> bool:
@@ -88,9 +91,10 @@ def merge(
         unpacked = scratch / "tar"
         unpacked.mkdir()
         for item in cells_of(source, unpacked, weights=weights):
-            cell = item.name[-12:]
+            cell, hashed = item.name[-12:], False
             try:
                 found = checked(item)
+                hashed = bool(found.record.record_sha256)
                 if not dense and found.cell.recipe.sparsity_schedule is None:
                     continue
                 # The same cell may lie here under another name of its model.
@@ -99,7 +103,7 @@ def merge(
             except SmcBenchError as error:
                 # What was unpacked, or is being written, is nowhere to be looked at afterwards.
                 what, why = "left out", str(error).replace(f"{scratch}/", "")
-            yield Outcome(cell, what, why, item.shown)
+            yield Outcome(cell, what, why, item.shown, hashed)
 
 
 def collect(store: Store, records: Path) -> Iterator[Outcome]:

@@ -52,8 +52,8 @@ def test_every_source_gives_the_same_cells(tmp_path: Path, kind: str) -> None:
         came = Store(here).folder(str(folder.path.relative_to(there / "cells")))
         assert came.state() == "done"
         before, after = content(folder), content(came)
-        if "records" in kind:  # 120 points of 500 stay
-            assert len(after.pop("train.jsonl").splitlines()) == 100
+        if "records" in kind:  # at most 120 points of 500 or 250 stay
+            assert len(after.pop("train.jsonl").splitlines()) in (100, 84)
             before.pop("train.jsonl")
         elif "tar" not in kind:
             assert after["train.jsonl"] == before["train.jsonl"]
