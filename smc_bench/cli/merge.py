@@ -12,7 +12,7 @@ import click
 from smc_bench.cli.common import include_option, json_option, print_json, say
 from smc_bench.cli.options import one_results_option
 from smc_bench.cli.output import echo
-from smc_bench.errors import SmcBenchError
+from smc_bench.errors import FullDiskError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.store.merge import Outcome, merge
 from smc_bench.store.runs import bring
@@ -53,6 +53,9 @@ def command(
                 if outcome.why and not as_json:
                     echo(f"{outcome.cell}  {outcome.what}: {outcome.why} ({outcome.source})")
             problems += bring(store.root, other)
+        except FullDiskError as error:
+            problems.append(str(error))
+            break
         except SmcBenchError as error:
             problems.append(str(error))
     for problem in problems:
@@ -67,8 +70,8 @@ def command(
         older = sum(outcome.what == "added" and not outcome.hashed for outcome in outcomes)
         if older:
             echo(
-                f"{older} of the added have no hash of their own (an older smc-bench wrote them): "
-                "believed, as nothing in them contradicts the rest"
+                f"without a hash of their own, as an older smc-bench wrote them: {older} of the "
+                "added; believed, as nothing in them contradicts the rest"
             )
     if problems or not all(outcome.whole for outcome in outcomes):
         sys.exit(1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smc_bench.errors import DamagedError, SmcBenchError, StoreError
+from smc_bench.errors import DamagedError, SmcBenchError, StoreError, disk_is_full
 from smc_bench.names import below
 from smc_bench.store.consistent import inconsistency
 from smc_bench.store.digest import curve_sha256
@@ -76,6 +76,7 @@ def cells_of(source: Path, scratch: Path, *, weights: bool = False) -> list[Inco
 
     Raises:
         StoreError: It is none of these, can't be read, or is a tar that is not safe to unpack.
+        OSError: There is no room in ``scratch``.
     """
     if source.is_dir():
         found = list(_of_folder(source))
@@ -198,6 +199,7 @@ def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
 
     Raises:
         StoreError: A member's path leads out of the tar, or the tar can't be read.
+        OSError: There is no room for the copy.
     """
     tops: dict[tuple[str, ...], str] = {}
     try:
@@ -211,6 +213,8 @@ def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
                 _copy(tar, member, below(scratch, top, *wanted), source)
             _check_end(tar, source)
     except _TORN as error:
+        if isinstance(error, OSError) and disk_is_full(error):
+            raise  # of the copy, not of the tar
         raise StoreError(f"{source}: not a tar that can be read: {error}") from None
 
 
