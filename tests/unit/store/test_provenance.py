@@ -14,9 +14,11 @@ import pytest
 from smc_bench.store import provenance
 
 ROOT = Path(__file__).parents[3]
-ASK = "from smc_bench.store import provenance as p; import json; print(json.dumps(p.provenance({})))"
-    "import json; from smc_bench.store.provenance import provenance as p; print(json.dumps(p({})))"
-)
+ASK = """
+import json
+from smc_bench.store.provenance import provenance
+print(json.dumps(provenance({})))
+"""
 
 
 def git(folder: Path, *words: str) -> str:
