@@ -44,7 +44,8 @@ def command(
 
     load_plugins(include)
     store, problems = Store(results), list[str]()
-    store.check_writable()
+    if any(other.exists() for other in others):  # else there is nothing to make a folder for
+        store.check_writable()
     outcomes: list[Outcome] = []
     for other in others:
         try:

@@ -101,6 +101,8 @@ def merge(
 
 
 def _outcomes(store: Store, source: Path, options: _Options) -> Iterator[Outcome]:
+    if not source.exists():  # before anything is made for it
+        raise StoreError(f"{source}: there is no such folder or tar")
     known = {path.name[-12:]: CellFolder(path) for path in store.cells.glob("*/[!.]*")}
     with _scratch(store.root) as scratch:
         unpacked = scratch / "tar"

@@ -47,3 +47,10 @@ def test_records_without_a_hash_are_counted(tmp_path: Path) -> None:
     assert counted == f"2 added ({tmp_path / 'here'})"
     assert older.startswith("without a hash of their own")
     assert ": 1 of the added;" in older
+
+
+def test_a_source_that_is_not_there_makes_no_folder(tmp_path: Path) -> None:
+    done = run(tmp_path / "nowhere", "--results", tmp_path / "here")
+    assert done.exit_code == 1
+    assert "there is no such folder or tar" in done.stderr
+    assert not (tmp_path / "here").exists()
