@@ -56,7 +56,7 @@ def test_a_head_without_a_path_is_told_though_its_layers_have_weights(tmp_path: 
     plan = plan_of(tmp_path)
     few = {"zeros": 148_187, "total": 148_224}
     change(tmp_path, plan, "bad", head=few, head_paths=[0, 294_912])
-    assert "- bad at 0.8: no path of non-zero weights leads through the head, so" in text(
+    assert "- bad at 0.8: 3 of 3 seeds: no path of non-zero weights leads through the head" in text(
         tmp_path, plan
     )
     change(tmp_path, plan, "bad", head_paths=[1, 294_912])
