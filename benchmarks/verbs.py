@@ -25,6 +25,8 @@ from typing import Any
 
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.sources import Lock, Roots
+from smc_bench.store.digest import curve_sha256, sealed
+from smc_bench.store.files import content_sha256
 from smc_bench.store.provenance import processor
 from smc_bench.store.runs import Place, remember
 from smc_bench.store.store import Store
@@ -34,8 +36,11 @@ from smc_bench.suite.load import load_suite
 from smc_bench.suite.stored import Origin, StoredSuite
 
 RESULTS = Path(__file__).parent / "results"
-VERBS = {"plan": 0.5, "status": 0.5, "table": 1.5}
+VERBS = {"plan": 0.5, "status": 0.5, "table": 1.5, "report --html": 10.0}
 """Verbs and their aims in seconds."""
+_TENSORS = {"embeddings": 3, "encoder": 36, "head": 2}
+_WEIGHTS = 100_000
+"""Of each tensor."""
 
 SUITE = """
 name: many
@@ -100,7 +105,8 @@ def _figures(times: list[tuple[float, float]], aim: float) -> dict[str, float]:
 
 
 def _time(verb: str, suite: Path, results: Path) -> tuple[float, float]:
-    command = [sys.executable, "-m", "smc_bench", verb, str(suite), "--results", str(results)]
+    words = [*verb.split(), str(suite), "--results", str(results)]
+    command = [sys.executable, "-m", "smc_bench", *words]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -130,27 +136,44 @@ def _finish(store: Store, cell: Cell, number: int) -> None:
     (folder.path / "attempts").mkdir()
     (folder.path / "attempts" / "001.json").write_text(json.dumps(lease))
     correct = [float((i * 7919 + number * 31) % 101 < 80) for i in range(_EXAMPLES)]
-    record = _record(cell, 100.0 * sum(correct) / len(correct))
-    (folder.path / "record.json").write_text(json.dumps(record, indent=1))
     rows = {"predictions": [int(value) for value in correct], "correct": correct}
     splits = dict.fromkeys(cell.task.eval_splits, rows)
+    record = _record(cell, 100.0 * sum(correct) / len(correct), splits)
+    (folder.path / "record.json").write_text(json.dumps(record, indent=1))
     packed = gzip.compress(json.dumps(splits).encode(), mtime=0)
     (folder.path / "predictions.json.gz").write_bytes(packed)
 
 
-def _record(cell: Cell, score: float) -> dict[str, Any]:
-    zeros = {"zeros": int(1000 * cell.sparsity), "total": 1000}
-    parts = dict.fromkeys(("embeddings", "encoder", "head"), zeros)
-    metrics = {"accuracy": score, "f1": score}
-    return {
+def _record(cell: Cell, score: float, splits: dict[str, Any]) -> dict[str, Any]:
+    pruned = {name: name in cell.recipe.scope for name in _TENSORS}
+    left = {
+        f"{name}.{i}.weight": (round(_WEIGHTS * (1 - pruned[name] * cell.sparsity)), _WEIGHTS)
+        for name, count in _TENSORS.items()
+        for i in range(count)
+    }
+
+    def counted(*names: str) -> dict[str, int]:
+        found = [pair for tensor, pair in left.items() if tensor.split(".")[0] in names]
+        return {"zeros": sum(b - a for a, b in found), "total": sum(b for _, b in found)}
+
+    metrics = {"accuracy": score}
+    told = {"all_equal": False, "one_class": False}
+    record = {
         "schema_version": 1,
         "cell_id": cell.id,
         "cell": cell.model_dump(mode="json"),
         "reportable": True,
         "metrics": metrics,
         "trivial": dict.fromkeys(metrics, 50.0),
-        "sparsity": {"scope": zeros, "encoder": zeros, "model": zeros, "components": parts},
-        "events": [{"step": 100.0 * i, "target": 0.1 * i, "measured": 0.1 * i} for i in range(8)],
+        "sparsity": {
+            "scope": counted(*cell.recipe.scope),
+            "encoder": counted("encoder"),
+            "model": counted(*_TENSORS),
+            "components": {name: counted(name) for name in _TENSORS},
+        },
+        "events": [{"step": 100.0 * i, "target": 0.1 * i, "scope": 0.1 * i} for i in range(8)],
+        "outputs": {"train": {**told, "rows": 256}, "validation": {**told, "rows": _EXAMPLES}},
+        "weights_left": left,
         "total_steps": 1000,
         "train_features": 67349,
         "rows": {"train": 67349, "validation": _EXAMPLES},
@@ -164,6 +187,8 @@ def _record(cell: Cell, score: float) -> dict[str, Any]:
         "execution": {"execution": {}, "threads": 1},
         "provenance": {"processor": processor(), "packages": {}, "pins": {}},
     }
+    hashes = {"predictions_sha256": content_sha256(splits), "curve_sha256": curve_sha256([])}
+    return sealed({**record, **hashes})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Everything in results/reproduction, from the small records there and nothing else (make reports).
 
-For each suite and profile of study-queue.txt that has a result in the records: tables, every cell,
-figures, verdicts and the comparison with published numbers, in SUITE/PROFILE. What stands there and
-does not follow from the records is removed.
+For the quickstart, and each suite and profile of study-queue.txt that has a result in the records:
+tables, every cell, figures, verdicts and the comparison with published numbers, in SUITE/PROFILE.
+What stands there and does not follow from the records is removed.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ KEPT = ("README.md", "records", COUNTS.name)
 
 
 def reports() -> list[tuple[str, str]]:
-    """Suite and profile of each report, in the study's order."""
+    """Suite and profile of each report: the quickstart, then the study's in its order."""
     lines = (ROOT / "scripts" / "study-queue.txt").read_text(encoding="utf-8").splitlines()
     words = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    return list(dict.fromkeys((first, second) for first, second, *_ in words))
+    study = ((first, second) for first, second, *_ in words)
+    return list(dict.fromkeys([("quickstart", "laptop"), *study]))
 
 
 def makers(results: Results, suite: Path) -> dict[str, Make]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 
@@ -32,6 +33,10 @@ class StoreError(SmcBenchError):
     """The results folder can't be read or written."""
 
 
+class FullDiskError(StoreError):
+    """There is no room for what is to be written; what was finished before is there whole."""
+
+
 class ModelError(SmcBenchError):
     """A model can't be used: unknown architecture, or a format that is not safetensors."""
 
@@ -54,6 +59,19 @@ class RankLostError(SmcBenchError):
 
 class SlurmError(SmcBenchError):
     """SLURM can't be asked, or refused; the message holds its own words."""
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of room, on the disk or in a quota."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def said(error: OSError) -> str:
+    """What the system says, and of which file: of a copy that found no room, the target."""
+    name = error.filename
+    if error.filename2 and disk_is_full(error):  # shutil names the source first
+        name = error.filename2
+    return f"{name}: {error.strerror or error}" if name else str(error.strerror or error)
 
 
 def one_line(text: str, most: int = 1000) -> str:

@@ -20,7 +20,7 @@ from smc_bench.cli.options import (
 )
 from smc_bench.cli.output import echo, say
 from smc_bench.cli.session import Session
-from smc_bench.errors import SmcBenchError
+from smc_bench.errors import SmcBenchError, said
 from smc_bench.names import visible
 
 __all__ = [
@@ -59,8 +59,7 @@ class Group(click.Group):
             say("interrupted")
             sys.exit(130)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            fail(f"{where}{error.strerror or error}")
+            fail(said(error))
 
 
 @contextmanager

@@ -73,6 +73,12 @@ def _sides(
         )
         return one, other
     if any(folders):
+        gone = second if folders[0] else first
+        if "/" in gone and not Path(gone).exists():
+            raise SuiteError(
+                f"{gone}: there is no such results folder: give two results folders, or two suites "
+                "or arms"
+            )
         raise SuiteError(f"{first}, {second}: give two results folders, or two suites or arms")
     arms = [_parts(text)[2] for text in (first, second)]
     if (arms[0] is None) != (arms[1] is None):

@@ -16,7 +16,8 @@ from smc_bench.errors import SmcBenchError, StoreError, SuiteError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
 from smc_bench.store.runs import Place, StoredRun, runs
-from smc_bench.suite.load import PLAIN
+from smc_bench.suite.load import PLAIN, load_suite
+from smc_bench.suite.overrides import parse_overrides
 from smc_bench.suite.shipped import suite_path
 from smc_bench.suite.stored import StoredSuite, public
 from smc_bench.suite.yaml_file import nearest, read_yaml
@@ -124,9 +125,9 @@ def word(asked: Asked, found: Found) -> str:
         root = found.place.data_root
         flags = found.stored.flags + (f" --data-root {root}" if root else "")
         said.append(f"{found.stored.name} as run at {found.run.when}: {flags}")
-    if found.whole and found.place.suite and _is_newer(found.place.suite, found.run):
-        path = found.place.suite
-        said.append(f"{path} was written after this run: give its path to see it as it is")
+    path = found.place.suite
+    if found.whole and path and _is_newer(path, found.run) and not _is_as(path, found.stored):
+        said.append(f"{path} was changed after this run: give its path to see it as it is")
     return "; ".join(said)
 
 
@@ -134,6 +135,15 @@ def _is_newer(path: Path, run: StoredRun) -> bool:
     try:
         return path.stat().st_mtime > run.seconds
     except OSError:
+        return False
+
+
+def _is_as(path: Path, stored: StoredSuite) -> bool:
+    """Whether a file that is newer says the same: a clone and a wheel have the times of today."""
+    try:
+        settings = parse_overrides(stored.origin.settings)
+        return stored.is_of(load_suite(path, stored.profile, settings))
+    except SmcBenchError:
         return False
 
 
@@ -145,9 +155,11 @@ def _newest(asked: Asked, known: list[StoredRun]) -> Found:
     if known:
         raise SuiteError(f"{where}: no run here had {asked.flags}; {_listed(known)}")
     if not any(folder.is_dir() for folder in asked.results):
+        named = all(folder.is_absolute() for folder in asked.results)
+        here = "" if named else f" in {Path.cwd()}"
         raise SuiteError(
-            f"{where}: there is no such results folder in {Path.cwd()}: give another one with "
-            "--results, or set SMC_BENCH_RESULTS"
+            f"{where}: there is no such results folder{here}: give another one with --results, or "
+            "set SMC_BENCH_RESULTS"
         )
     raise SuiteError(
         f"{where}: no run of a suite is known here: name a suite, or another folder with --results"

@@ -81,7 +81,8 @@ def command(
         from smc_bench.export.measure import Asked, measure_cell
 
         asked = Asked(engines, batches, length, threads, rounds, shrunk=not zeros)
-        for cell_id in cell_ids:
-            folder, record, cell = finished_cell(store, cell_id)
+        chosen = [finished_cell(store, cell_id) for cell_id in cell_ids]
+        store.check_writable()  # before minutes are spent on what could not be kept
+        for folder, record, cell in chosen:
             say(folder.path.name)
             echo(measure_cell(folder, record, cell, asked, say))

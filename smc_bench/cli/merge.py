@@ -12,7 +12,7 @@ import click
 from smc_bench.cli.common import include_option, json_option, print_json, say
 from smc_bench.cli.options import one_results_option
 from smc_bench.cli.output import echo
-from smc_bench.errors import SmcBenchError
+from smc_bench.errors import FullDiskError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.store.merge import Outcome, merge
 from smc_bench.store.runs import bring
@@ -40,19 +40,23 @@ def command(
     The runs that a results folder knows come along, so that status and table find the cells.
     Leaves with code 1 where a cell was left out or is there with other metrics.
     """
-    from smc_bench.report.statistics.examples import check_examples
+    from smc_bench.report.statistics.scores import check_scores
 
     load_plugins(include)
     store, problems = Store(results), list[str]()
-    store.check_writable()
+    if any(other.exists() for other in others):  # else there is nothing to make a folder for
+        store.check_writable()
     outcomes: list[Outcome] = []
     for other in others:
         try:
-            for outcome in merge(store, other, weights=weights, verify=check_examples):
+            for outcome in merge(store, other, weights=weights, verify=check_scores):
                 outcomes.append(outcome)
                 if outcome.why and not as_json:
                     echo(f"{outcome.cell}  {outcome.what}: {outcome.why} ({outcome.source})")
             problems += bring(store.root, other)
+        except FullDiskError as error:
+            problems.append(str(error))
+            break
         except SmcBenchError as error:
             problems.append(str(error))
     for problem in problems:
@@ -64,5 +68,11 @@ def command(
     else:
         shown = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         echo(f"{shown or 'nothing brought in'} ({results})")
+        older = sum(outcome.what == "added" and not outcome.hashed for outcome in outcomes)
+        if older:
+            echo(
+                f"without a hash of their own, as an older smc-bench wrote them: {older} of the "
+                "added; believed, as nothing in them contradicts the rest"
+            )
     if problems or not all(outcome.whole for outcome in outcomes):
         sys.exit(1)

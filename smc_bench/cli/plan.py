@@ -12,13 +12,12 @@ from smc_bench.cli.common import Session, format_option, only_option, suite_comm
 from smc_bench.cli.formats import Form, print_rows
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.backend import CellState
-from smc_bench.dispatch.choice import states_on_disk
 from smc_bench.dispatch.eta import Paces, in_words, time_left
 from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.store.nearly import nearly, summary
-from smc_bench.suite.cell import TaskSettings
+from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
 from smc_bench.suite.expand import Plan
@@ -75,7 +74,8 @@ def _summary(
     by_id = {row["id"]: row for row in rows}
     left = sum(int(row["steps"]) for row in by_id.values() if row["state"] != "done")
     lines = [f"{len(plan.cells)} cells, about {left} optimizer steps left to take"]
-    lines.append(_time_left(session, plan, machine, paces))
+    unfinished = [cell for key, cell in plan.cells.items() if by_id[key]["state"] != "done"]
+    lines.append(_time_left(unfinished, machine, paces))
     hours = total_gpu_hours(plan.cells.values())
     if hours is not None:
         lines.append(f"about {hours:.1f} GPU-hours for all of them: {REASON}")
@@ -143,9 +143,7 @@ def _minutes(row: dict[str, Any]) -> str:
     return "" if row["seconds"] is None else f"min~{row['seconds'] / 60:<6.3g} "
 
 
-def _time_left(session: Session, plan: Plan, machine: Machine, paces: Paces) -> str:
-    states = states_on_disk(session.store, plan.cells)
-    left = [cell for key, cell in plan.cells.items() if states[key].word != "done"]
+def _time_left(left: list[Cell], machine: Machine, paces: Paces) -> str:
     if not left:
         return "nothing is left to run"
     # Failed cells are tried again, and running ones have some steps behind them: at most this.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from smc_bench.errors import (
     MissingDataError,
     RankLostError,
     SmcBenchError,
+    disk_is_full,
 )
 from smc_bench.store.record import Failure, FailureType
 from smc_bench.store.store import CellFolder, now
@@ -80,7 +80,7 @@ def _type(error: BaseException) -> FailureType:
     for kind, name in _TYPES:
         if isinstance(error, kind):
             return name
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and disk_is_full(error):
         return "disk_full"
     text = str(error)
     if "No space left" in text:

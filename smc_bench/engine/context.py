@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from smc_bench.engine.execution import Execution
 from smc_bench.tasks.base import Row
 
+HELD_BACK = "held_back"
+"""What rows of the training split that were held back are called in an outcome."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from smc_bench.engine.context import Constancy, RunContext, SplitScores
+from smc_bench.engine.context import HELD_BACK, Constancy, RunContext, SplitScores
 from smc_bench.engine.inputs import CellInputs, CellLike
 from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
@@ -38,8 +38,6 @@ from smc_bench.models.head_paths import head_paths
 _log = logging.getLogger(__name__)
 
 WEIGHTS = "weights"
-HELD_BACK = "held_back"
-"""What rows of the training split that were held back are called in an outcome."""
 _WEIGHTS_FILE = "model.safetensors"
 
 

@@ -29,12 +29,21 @@ def write_json(path: Path, content: Any, *, sort_keys: bool = True) -> None:
     Raises:
         OSError: If the disk is full or the folder can't be written.
     """
+    text = json.dumps(content, indent=1, sort_keys=sort_keys)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        OSError: If the disk is full or the folder can't be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, sort_keys=sort_keys)
-            file.write("\n")
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

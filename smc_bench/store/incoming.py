@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smc_bench.errors import DamagedError, SmcBenchError, StoreError
+from smc_bench.errors import DamagedError, SmcBenchError, StoreError, disk_is_full
 from smc_bench.names import below
+from smc_bench.store.consistent import inconsistency
+from smc_bench.store.digest import curve_sha256
 from smc_bench.store.files import content_sha256, read_json
 from smc_bench.store.packed import ENDING, MOST_BYTES, is_point, read_gzip, read_lines
 from smc_bench.store.reading import check_weights, parse_cell, parse_record
@@ -74,6 +76,7 @@ def cells_of(source: Path, scratch: Path, *, weights: bool = False) -> list[Inco
 
     Raises:
         StoreError: It is none of these, can't be read, or is a tar that is not safe to unpack.
+        OSError: There is no room in ``scratch``.
     """
     if source.is_dir():
         found = list(_of_folder(source))
@@ -122,9 +125,12 @@ def checked(item: Incoming) -> Checked:
         below(Path(), *cell.folder.split("/"))
     except SmcBenchError as error:
         raise StoreError(f"{file}: names no folder for its cell: {error}") from None
-    _check_predictions(record, content.get("predictions"), item)
+    _check_hashes(record, content, curve, item)
     if "layers" in content and not _are_layers(content["layers"]):
         raise StoreError(f"{item.shown}: its weights by tensor (layers) are not such counts")
+    wrong = inconsistency(cell, record, content.get("layers"), curve)
+    if wrong:
+        raise StoreError(f"{item.shown}: changed after it finished: {wrong}")
     return Checked(cell, record, content, curve, weights if weights.is_dir() else None)
 
 
@@ -157,22 +163,29 @@ def _from_packed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return known, [{"phase": "train", **point} for point in curve]
 
 
-def _check_predictions(record: Record, predictions: Any, item: Incoming) -> None:
-    """Against the hash that the record has of them; records of before have none."""
-    written = record.predictions_sha256
-    if written and predictions is None:
-        raise StoreError(f"{item.shown}: its results by example (predictions) are gone")
-    if written and content_sha256(predictions) != written:
-        raise StoreError(
-            f"{item.shown}: its results by example (predictions) were changed after it finished"
-        )
+def _check_hashes(
+    record: Record, content: dict[str, Any], curve: list[dict[str, Any]], item: Incoming
+) -> None:
+    """Against the hashes that the record has of its companions; records of before have none."""
+    beside = {
+        "results by example (predictions)": (record.predictions_sha256, content.get("predictions")),
+        "weights by tensor (layers)": (record.layers_sha256, content.get("layers")),
+    }
+    for what, (written, found) in beside.items():
+        if written and found is None:
+            raise StoreError(f"{item.shown}: its {what} are gone")
+        hashed = bool(written or record.record_sha256)
+        if found is not None and hashed and content_sha256(found) != written:
+            raise StoreError(f"{item.shown}: its {what} were changed after it finished")
+    if record.record_sha256 and curve_sha256(curve) != record.curve_sha256:
+        raise StoreError(f"{item.shown}: its curve of training was changed after it finished")
 
 
 def _are_layers(layers: Any) -> bool:
     """Whether of each tensor no more than all weights are left at each event."""
     try:
         totals = layers["tensors"]
-        return all(
+        return all(type(total) is int for total in totals.values()) and all(
             type(left) is int and 0 <= left <= totals[name]
             for event in layers["events"]
             for name, left in event["left"].items()
@@ -186,6 +199,7 @@ def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
 
     Raises:
         StoreError: A member's path leads out of the tar, or the tar can't be read.
+        OSError: There is no room for the copy.
     """
     tops: dict[tuple[str, ...], str] = {}
     try:
@@ -199,6 +213,8 @@ def _unpack(source: Path, scratch: Path, *, weights: bool) -> None:
                 _copy(tar, member, below(scratch, top, *wanted), source)
             _check_end(tar, source)
     except _TORN as error:
+        if isinstance(error, OSError) and disk_is_full(error):
+            raise  # of the copy, not of the tar
         raise StoreError(f"{source}: not a tar that can be read: {error}") from None
 
 

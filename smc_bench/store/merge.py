@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from smc_bench.errors import SmcBenchError, StoreError
+from smc_bench.errors import FullDiskError, SmcBenchError, StoreError, disk_is_full, said
 from smc_bench.store.files import create_json, sync_folder
 from smc_bench.store.incoming import Checked, Incoming, cells_of, checked, lack_of_weights
 from smc_bench.store.packed import ENDING, pack
@@ -43,12 +43,15 @@ class Outcome:
             which stay); or ``left out``.
         why: In words, where there is something to say.
         source: Where it lies.
+        hashed: Whether the record has a hash of itself; older ones are believed where nothing
+            contradicts them. False where it could not be read.
     """
 
     cell: str
     what: What
     why: str
     source: str
+    hashed: bool = False
 
     @property
     def whole(self) -> bool:
@@ -79,19 +82,37 @@ def merge(
         What came of each, as soon as it is on the disk.
 
     Raises:
-        StoreError: The source is none of these, or is a tar that is not safe to unpack.
-        OSError: The results can't be written, or the disk is full.
+        StoreError: The source is none of these, is a tar that is not safe to unpack, or the results
+            can't be written (FullDiskError: for want of room); what was brought in before stays.
     """
-    options = _Options(weights, verify, durable)
+    brought = 0
+    try:
+        for outcome in _outcomes(store, source, _Options(weights, dense, verify, durable)):
+            brought += outcome.what in ("added", "weights added")
+            yield outcome
+    except OSError as error:
+        full = disk_is_full(error)
+        kind, help_ = (FullDiskError, "make room and ") if full else (StoreError, "")
+        raise kind(
+            f"{store.root}: can't be written: {said(error) if not full else error.strerror} "
+            f"(merging {source}); what was brought in before stays (cells: {brought}); {help_}"
+            "run the same again, and it goes on from there"
+        ) from error
+
+
+def _outcomes(store: Store, source: Path, options: _Options) -> Iterator[Outcome]:
+    if not source.exists():  # before anything is made for it
+        raise StoreError(f"{source}: there is no such folder or tar")
     known = {path.name[-12:]: CellFolder(path) for path in store.cells.glob("*/[!.]*")}
     with _scratch(store.root) as scratch:
         unpacked = scratch / "tar"
         unpacked.mkdir()
-        for item in cells_of(source, unpacked, weights=weights):
-            cell = item.name[-12:]
+        for item in cells_of(source, unpacked, weights=options.weights):
+            cell, hashed = item.name[-12:], False
             try:
                 found = checked(item)
-                if not dense and found.cell.recipe.sparsity_schedule is None:
+                hashed = bool(found.record.record_sha256)
+                if not options.dense and found.cell.recipe.sparsity_schedule is None:
                     continue
                 # The same cell may lie here under another name of its model.
                 folder = known.get(found.cell.id) or store.folder(found.cell.folder)
@@ -99,7 +120,7 @@ def merge(
             except SmcBenchError as error:
                 # What was unpacked, or is being written, is nowhere to be looked at afterwards.
                 what, why = "left out", str(error).replace(f"{scratch}/", "")
-            yield Outcome(cell, what, why, item.shown)
+            yield Outcome(cell, what, why, item.shown, hashed)
 
 
 def collect(store: Store, records: Path) -> Iterator[Outcome]:
@@ -132,6 +153,7 @@ def _kept(path: Path) -> Record:
 @dataclass(frozen=True)
 class _Options:
     weights: bool
+    dense: bool
     verify: Verify | None
     durable: bool
 
@@ -257,7 +279,8 @@ def _scratch(root: Path) -> Iterator[Path]:
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=root))
     except OSError as error:
-        raise StoreError(f"{root}: can't be written: {error.strerror or error}") from None
+        kind = FullDiskError if disk_is_full(error) else StoreError
+        raise kind(f"{root}: can't be written: {error.strerror or error}") from None
     try:
         yield folder
     finally:

@@ -42,8 +42,11 @@ def nearly(store: Store, cells: Iterable[Cell]) -> Search:
     """Look for cells, and for those without a record the nearest finished one of the same name.
 
     The name of a folder (task, model, scorer, scope, sparsity, seed) decides which are compared, so
-    that only few files are read.
+    that only few files are read. A finished one that is itself asked for is near to no other: arms
+    of one suite differ as they should.
     """
+    cells = list(cells)
+    asked = {cell.id for cell in cells}
     lists: dict[str, dict[str, list[Path]]] = {}
     found: dict[str, Near] = {}
     total = done = 0
@@ -55,7 +58,8 @@ def nearly(store: Store, cells: Iterable[Cell]) -> Search:
         task = cell.task.name
         if task not in lists:
             lists[task] = _by_slug(store, task)
-        near = [_compared(cell, path) for path in lists[task].get(cell.slug, [])]
+        others = (p for p in lists[task].get(cell.slug, []) if p.name[-12:] not in asked)
+        near = [_compared(cell, path) for path in others]
         nearest = min((n for n in near if n), key=lambda n: (len(n.keys), n.id), default=None)
         if nearest is not None:
             found[cell.id] = nearest

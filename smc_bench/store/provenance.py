@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 from smc_bench.environment import recorded
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "evaluate", "accelerate", "numpy")
+BUILT_FROM = Path(__file__).resolve().parents[1] / "_built_from.json"
+"""In a wheel: the commit that it was built from."""
 
 
 def provenance(pins: dict[str, str]) -> dict[str, Any]:
@@ -67,6 +70,10 @@ def _cpuinfo(key: str) -> str:
 
 
 def _git() -> dict[str, Any]:
+    """The commit of this code: of its checkout, or that a wheel was built from; else not known.
+
+    An environment that lies inside somebody's own repository is not a checkout of this code.
+    """
     folder = Path(__file__).resolve().parent
 
     def ask(*words: str) -> str | None:
@@ -78,6 +85,17 @@ def _git() -> dict[str, Any]:
             return None
         return done.stdout.strip()
 
+    if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return _built_from()
     commit = ask("rev-parse", "HEAD")
     dirty = ask("status", "--porcelain", "--untracked-files=no")
     return {"git_commit": commit, "git_dirty": None if dirty is None else bool(dirty)}
+
+
+def _built_from() -> dict[str, Any]:
+    """What ``scripts/build_commit.py`` has put into a wheel."""
+    try:
+        found = json.loads(BUILT_FROM.read_text(encoding="utf-8"))
+        return {key: found[key] for key in ("git_commit", "git_dirty")}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {"git_commit": None, "git_dirty": None}

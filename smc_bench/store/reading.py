@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.errors import DamagedError, StoreError
+from smc_bench.store.digest import record_sha256
 from smc_bench.store.record import SCHEMA_VERSION, Record
 from smc_bench.suite.cell import IDENTITY_VERSION, Cell
 
@@ -48,6 +49,8 @@ def parse_record(content: Any, path: Path, name: str | None = None) -> Record:
                 f"{path}: cell_id is {record.cell_id!r}, but {what} say{'s' * (what[-1] != 's')} "
                 f"{found!r}: the file was changed or belongs elsewhere; {_AGAIN}"
             )
+    if record.record_sha256 and record_sha256(content) != record.record_sha256:
+        raise StoreError(f"{path}: was changed after it was written (record_sha256); {_AGAIN}")
     return record
 
 

@@ -27,6 +27,9 @@ FailureType = Literal[
 TRANSIENT: frozenset[str] = frozenset({"killed", "missing_data", "disk_full"})
 
 
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+
 class Record(Measured):
     """A finished cell: its settings, what was measured, and where it came from.
 
@@ -66,6 +69,9 @@ class Record(Measured):
             and the environment variables that can change bits.
         predictions_sha256: SHA-256 of the content of ``predictions.json.gz``, as JSON with sorted
             keys and no spaces (the file may be compressed anew); empty in older records.
+        layers_sha256: The same of ``layers.json.gz``; empty where there is none.
+        curve_sha256: The same of ``train.jsonl``, thinned as small records keep it.
+        record_sha256: The same of this record without this key. Older records lack the three.
         execution: Micro-batch, threads and processes; ``micro_batch_halved`` and
             ``processes_changed`` list the attempts that could not keep them.
     """
@@ -78,8 +84,17 @@ class Record(Measured):
     started: str
     finished: str
     provenance: dict[str, Any]
-    predictions_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    predictions_sha256: Sha256 = ""
+    layers_sha256: Sha256 = ""
+    curve_sha256: Sha256 = ""
+    record_sha256: Sha256 = ""
     execution: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _hashed_as_a_whole(self) -> Self:
+        if (self.layers_sha256 or self.curve_sha256) and not self.record_sha256:
+            raise ValueError("record_sha256 is gone, which is written with layers and curve's")
+        return self
 
     @model_validator(mode="after")
     def _names_are_texts(self) -> Self:

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smc_bench.engine.schedules.kinds import STORED
-from smc_bench.errors import StoreError
+from smc_bench.errors import FullDiskError, StoreError, disk_is_full
 from smc_bench.store.files import read_json, write_json
 from smc_bench.suite.stored import StoredSuite
 
@@ -184,7 +184,7 @@ def bring(root: Path, source: Path) -> list[str]:
         What is wrong with those that were left out, in words.
 
     Raises:
-        OSError: The folder can't be written.
+        StoreError: The folder can't be written (FullDiskError: for want of room).
     """
     problems = []
     for run in _of(source):
@@ -196,5 +196,9 @@ def bring(root: Path, source: Path) -> list[str]:
         except StoreError as error:
             problems.append(str(error))
         else:
-            write_json(path, read_json(run.path), sort_keys=False)
+            try:
+                write_json(path, read_json(run.path), sort_keys=False)
+            except OSError as error:
+                kind = FullDiskError if disk_is_full(error) else StoreError
+                raise kind(f"{path}: can't be written: {error.strerror or error}") from None
     return problems

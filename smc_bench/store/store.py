@@ -18,15 +18,18 @@ from pydantic import ValidationError
 from smc_bench.errors import StoreError
 from smc_bench.store import checkpoints
 from smc_bench.store.attempts import Attempts
+from smc_bench.store.digest import curve_sha256, sealed
 from smc_bench.store.files import (
     content_sha256,
     create_json,
     read_json,
     sync_folder,
+    write_bytes,
     write_json,
 )
 from smc_bench.store.holder import holder
 from smc_bench.store.measured import MEASURED
+from smc_bench.store.packed import ENDING, read_gzip, read_lines
 from smc_bench.store.reading import parse_record
 from smc_bench.store.record import Failure, Record
 
@@ -184,11 +187,27 @@ class CellFolder(Attempts):
                 shutil.rmtree(target)
             item.replace(target)
         (self.path / MEASURED).unlink(missing_ok=True)  # of weights that these have replaced
-        known = {**record.model_dump(), "predictions_sha256": content_sha256(splits)}
+        layers = self.path / f"layers{ENDING}"
+        hashes = {
+            "predictions_sha256": content_sha256(splits),
+            "layers_sha256": content_sha256(read_gzip(layers)) if layers.exists() else "",
+            "curve_sha256": curve_sha256(self._settled_curve()),
+        }
+        known = sealed({**record.model_dump(), **hashes})
         if not create_json(self.path / "record.json", known):
             raise StoreError(f"{self.path}: another attempt has finished this cell")
         for leftover in ("checkpoints", "partial"):
             shutil.rmtree(self.path / leftover, ignore_errors=True)
+
+    def _settled_curve(self) -> list[dict[str, Any]]:
+        """The curve of training, in a file of its own on the disk.
+
+        A worker that was given up and lives on would still append to the one that it has open.
+        """
+        path = self.path / "train.jsonl"
+        if path.exists():
+            write_bytes(path, path.read_bytes())
+        return read_lines(path)
 
     def _check_not_overtaken(self, attempt: int) -> None:
         if not self.is_current(attempt) or self._is_done():

@@ -113,6 +113,12 @@ class StoredSuite(_Part):
         words = [f"--profile {self.profile}", *(f"--set {text}" for text in self.origin.settings)]
         return " ".join(words)
 
+    def is_of(self, loaded: LoadedSuite) -> bool:
+        """Whether a suite's file, as it is loaded now, asks for what the run was asked for."""
+        changes = {"profiles": {}, "model": loaded.suite.model_name}
+        bare = loaded.suite.model_copy(update=changes).model_dump(mode="json")
+        return bare == self.suite and loaded.recipes == self.load().recipes
+
     @property
     def complete(self) -> bool:
         """Whether all tasks, scorers, methods and schedules of it are known here."""

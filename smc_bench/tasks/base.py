@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from smc_bench.errors import CorruptDataError
 from smc_bench.tasks.specs import TaskSpec
+
+if TYPE_CHECKING:  # plan and status read records, and nothing of arrays
+    import numpy as np
+    from numpy.typing import NDArray
 
 Row: TypeAlias = dict[str, Any]
 """One row with the Hub's column names."""
@@ -27,7 +28,7 @@ Keys: ``input_ids`` (list of ints; for multiple choice a list of such lists, one
 and the target: ``label`` (int, or float for regression) or ``start`` and ``end`` (token positions).
 """
 
-Outputs: TypeAlias = Sequence[tuple[NDArray[np.float32], ...]]
+Outputs: TypeAlias = "Sequence[tuple[NDArray[np.float32], ...]]"
 """What the model said of each feature, in feature order: one 1-D array a head, without padding.
 
 Classification, regression and multiple choice have one head, ``(logits,)`` of shape (labels,);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,20 @@ def test_their_figures_are_the_same(script: Any, made: Path) -> None:
         one, other = (plt.imread(at / name) for at in (made, COMMITTED))
         assert one.shape == other.shape, name
         assert (one == other).all(), name
+
+
+def test_the_readme_shows_the_quickstart_as_its_records_have_it() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("`make quickstart`, accuracy in %:")[2].partition("One seed,")[0]
+    table = (COMMITTED / "quickstart" / "laptop" / "table.md").read_text(encoding="utf-8")
+    assert numbers(shown) == numbers(table.partition("accuracy in %:")[2].partition("\n- ")[0])
+    assert len(numbers(shown)) == 6
+    assert "](results/reproduction/quickstart/laptop/plot.png)" in shown
+
+
+def numbers(text: str) -> list[str]:
+    """Scores, in the order in which they stand there."""
+    return re.findall(r"\d+\.\d\d", text)
 
 
 def test_records_are_small(script: Any) -> None:

@@ -54,3 +54,35 @@ def test_a_merged_teacher_teaches_and_tables_are_the_same(
     done = smc("export", teacher.name[-12:], "--results", three)
     assert done.exit_code == 1
     assert "no weights" in done.stderr
+
+
+def test_what_every_kind_of_method_leaves_is_believed(
+    suite_file: Path, mirror: Path, tmp_path: Path
+) -> None:
+    """What merge works out anew holds for methods that prune, grow and start over as they will."""
+    text = suite_file.read_text()
+    arms = """arms:
+  one shot: {recipe: one-shot-magnitude}
+  movement:
+    recipe: movement
+    train: {duration: 3ep}
+    sparsity_schedule: {end: 80%}
+  RigL:
+    recipe: smc-snip-rigl
+    train: {duration: 3ep}
+    regrowth: {every: 2it}
+  rounds:
+    recipe: smc-lth
+    sparsity_schedule: {round: 4it}
+profiles:
+"""
+    path = suite_file.with_name("kinds.yaml")
+    start, end = text.index("arms:"), text.index("profiles:\n") + len("profiles:\n")
+    path.write_text((text[:start] + arms + text[end:]).replace("name: tiny", "name: kinds"))
+    one, cut = tmp_path / "one", tmp_path / "cut"
+    run(path, "--data-root", mirror, "--results", one)
+    run(suite_file, "--data-root", mirror, "--results", cut, "--limit", 3)
+    for source, count in ((one, 5), (cut, 3)):
+        done = smc("merge", source, "--results", tmp_path / f"from-{source.name}")
+        assert done.exit_code == 0, done.stdout
+        assert done.stdout.startswith(f"{count} added")

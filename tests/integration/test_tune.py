@@ -109,3 +109,13 @@ def test_tune_writes_what_run_then_uses(suite_file: Path, mirror: Path, tmp_path
     stale = smc("run", *where)
     assert stale.returncode == 1
     assert "was chosen for other settings" in stale.stderr
+
+
+def test_what_tune_has_tried_can_be_merged(suite_file: Path, mirror: Path, tmp_path: Path) -> None:
+    suite_file.write_text(suite_file.read_text() + TUNE)
+    smc("tune", suite_file, "--results", tmp_path / "one", "--data-root", mirror)
+    tried = records(tmp_path / "one")
+    assert any(record["cell"]["task"]["held_back"] for record in tried.values())
+    merged = smc("merge", tmp_path / "one", "--results", tmp_path / "two")
+    assert merged.returncode == 0, merged.stdout
+    assert records(tmp_path / "two") == tried

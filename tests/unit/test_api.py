@@ -70,7 +70,7 @@ def test_predictions_curves_and_layers(tmp_path: Path) -> None:
     assert list(curve.columns) == ["step", "loss", "lr", "sparsity"]
     assert curve["loss"].tolist() == [1 / i for i in range(1, 501)]
     assert results.layers(cell_of().id).to_dict("list") == {
-        "step": [1], "target": [0.5], "tensor": ["w"], "left": [2], "total": [4],
+        "step": [250], "target": [0.5], "tensor": ["w"], "left": [500], "total": [1000],
     }  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def reported_folders(results: Path | None = None) -> tuple[Path, ...]:
 
 
 def read_reported(*folders: Path) -> Reported:
-    """All CSV files of some folders.
+    """All CSV files of some folders; the copy of a file that was read says nothing new.
 
     Raises:
         CorruptDataError: Naming file, line and column of what is wrong.
@@ -157,7 +157,10 @@ def read_reported(*folders: Path) -> Reported:
     places: dict[tuple[object, ...], str] = {}
     numbers: list[Number] = []
     unknown: dict[str, str] = {}
+    read: set[tuple[str, bytes]] = set()
     for path in sorted(path for folder in folders for path in folder.glob("*.csv")):
+        if _is_copy(path, read):
+            continue
         note, rows = _read(path)
         for line, number in rows:
             first = places.setdefault(_cell(number), f"{path}:{line}")
@@ -168,6 +171,17 @@ def read_reported(*folders: Path) -> Reported:
             paper, _, reason = note.partition(": ")
             unknown[paper] = reason
     return Reported(tuple(numbers), unknown)
+
+
+def _is_copy(path: Path, read: set[tuple[str, bytes]]) -> bool:
+    """Whether a file of this name and content was read: a checkout's, with an installed wheel."""
+    try:
+        content = (path.name, path.read_bytes())
+    except OSError:
+        return False  # the reader says why
+    known = content in read
+    read.add(content)
+    return known
 
 
 def _cell(number: Number) -> tuple[object, ...]:

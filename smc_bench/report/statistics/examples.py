@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
+from smc_bench.engine.context import HELD_BACK
 from smc_bench.errors import DamagedError
 from smc_bench.report.statistics.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.statistics.stats import Floats
@@ -125,7 +126,7 @@ class Examples:
             splits = json.loads(gzip.decompress(path.read_bytes()))
             if written and content_sha256(splits) != written:
                 raise ValueError("it was changed after the cell finished")
-            rows: Rows = splits[split]
+            rows: Rows = splits[HELD_BACK if cell.task.held_back else split]
             if len(rows["predictions"]) != len(rows["correct"]):
                 raise ValueError("unequally many predictions and scores")
         except (*_UNREADABLE, ValueError, LookupError, TypeError) as error:

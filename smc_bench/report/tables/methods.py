@@ -94,7 +94,7 @@ def read_methods(folders: Iterable[Path]) -> tuple[Method, ...]:
                 if task not in TASKS:
                     message = f"unknown task {task!r}{nearest(task, list(TASKS))}"
                     file.fail(("methods", index), message)
-        found.extend(methods)
+        found.extend(method for method in methods if method not in found)  # of a file's copy
     return tuple(found)
 
 

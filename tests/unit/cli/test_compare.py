@@ -147,3 +147,9 @@ def test_what_can_not_be_compared_is_one_line(
     assert done.exit_code == 1
     assert said in done.stderr
     assert done.stderr.startswith("error: ")
+
+
+def test_a_results_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["compare", str(tmp_path), str(tmp_path / "nowhere")])
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'nowhere'}: there is no such results folder" in done.stderr

@@ -36,3 +36,21 @@ def test_one_bad_source_costs_no_other(tmp_path: Path) -> None:
     assert said["counts"] == {"added": 1}
     assert len(said["problems"]) == 1
     assert "no.tar" in done.stderr
+
+
+def test_records_without_a_hash_are_counted(tmp_path: Path) -> None:
+    finish(tmp_path / "one", cell_of(seed=1))
+    finish(tmp_path / "one", cell_of(seed=2), hashed=False)
+    done = run(tmp_path / "one", "--results", tmp_path / "here")
+    assert done.exit_code == 0
+    counted, older = done.stdout.splitlines()
+    assert counted == f"2 added ({tmp_path / 'here'})"
+    assert older.startswith("without a hash of their own")
+    assert ": 1 of the added;" in older
+
+
+def test_a_source_that_is_not_there_makes_no_folder(tmp_path: Path) -> None:
+    done = run(tmp_path / "nowhere", "--results", tmp_path / "here")
+    assert done.exit_code == 1
+    assert "there is no such folder or tar" in done.stderr
+    assert not (tmp_path / "here").exists()

@@ -119,3 +119,14 @@ def test_one_file_adds_numbers(tmp_path: Path) -> None:
     mine = next(n for n in found.numbers if n.paper == "oBERT 1")
     assert mine.answers("squad", "plain_text", "f1")
     assert not mine.answers("squad", "plain_text", "exact_match")
+
+
+def test_a_copy_of_a_file_says_nothing_new_and_a_changed_one_contradicts(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "a.csv").write_text(HEADER + ROW)
+    assert read_reported(one, two).numbers == read_reported(one).numbers
+    (two / "a.csv").write_text(HEADER + ROW.replace("88.31", "88.32"))
+    with pytest.raises(CorruptDataError, match="the same cell of a table as"):
+        read_reported(one, two)

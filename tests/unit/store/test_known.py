@@ -145,3 +145,13 @@ def test_nothing_alike_is_said_too(tmp_path: Path) -> None:
     search = nearly(store, plan.cells.values())
     assert (search.done, search.total, search.near) == (0, len(plan.cells), {})
     assert "1 other cells are stored, none of the same" in summary(store, search)[0]
+
+
+def test_an_arm_that_is_done_is_not_near_to_one_that_is_missing(tmp_path: Path) -> None:
+    plan = finished(suite_file(tmp_path), tmp_path / "r", skilled({"good": 0.8}))
+    store = Store(tmp_path / "r")
+    pending = [entry.cell for entry in plan.entries if entry.arm == "bad"]
+    slugs = {entry.cell.slug for entry in plan.entries if entry.arm == "good"}
+    assert {cell.slug for cell in pending} == slugs  # they differ in the temperature alone
+    assert nearly(store, plan.cells.values()).near == {}
+    assert set(nearly(store, pending).near) == {cell.id for cell in pending}

@@ -52,8 +52,8 @@ def test_every_source_gives_the_same_cells(tmp_path: Path, kind: str) -> None:
         came = Store(here).folder(str(folder.path.relative_to(there / "cells")))
         assert came.state() == "done"
         before, after = content(folder), content(came)
-        if "records" in kind:  # 120 points of 500 stay
-            assert len(after.pop("train.jsonl").splitlines()) == 100
+        if "records" in kind:  # at most 120 points of 500 or 250 stay
+            assert len(after.pop("train.jsonl").splitlines()) in (100, 84)
             before.pop("train.jsonl")
         elif "tar" not in kind:
             assert after["train.jsonl"] == before["train.jsonl"]
@@ -233,7 +233,7 @@ def test_two_merges_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("step", ["_write", "_into_place"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, PermissionError])
 def test_an_interruption_leaves_whole_cells_and_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
 ) -> None:
@@ -250,7 +250,7 @@ def test_an_interruption_leaves_whole_cells_and_goes_on_from_there(
 
     with monkeypatch.context() as patched:
         patched.setattr(merging, step, second_fails)
-        with pytest.raises(error):
+        with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else StoreError):
             bring(there, here)
     assert hidden(here) == []
     assert [Store(here).folder(c.folder).state() for c in (ONE, TWO)].count("done") == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from smc_bench.store.lease import STALE_SECONDS
 from smc_bench.store.record import Failure, Record
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
+from tests.helpers.carried import digest
 from tests.helpers.records import record_of
 from tests.unit.suite.test_identity import BASE
 
@@ -62,6 +64,39 @@ def test_a_cell_goes_from_missing_to_done(folder: CellFolder) -> None:
     assert found.metrics == {"accuracy": 50.0}
     assert (folder.path / "weights" / "w").read_text() == "1"
     assert not (folder.path / "partial").exists()
+
+
+def test_a_finished_cell_hashes_all_that_it_leaves(folder: CellFolder) -> None:
+    assert folder.claim() == 1
+    layers = {"tensors": {"w": 2}, "events": []}
+    artifacts = folder.path / "partial" / "001"
+    artifacts.mkdir(parents=True)
+    (artifacts / "layers.json.gz").write_bytes(gzip.compress(json.dumps(layers).encode()))
+    line = {"phase": "train", "step": 1, "total": 1, "loss": 0.5, "attempt": 1}
+    given_up = (folder.path / "train.jsonl").open("a")
+    given_up.write(json.dumps(line) + "\n")
+    given_up.flush()
+    folder.finish(record(), {"validation": {}}, artifacts)
+    # A worker that was given up, and lives on, has the old file open.
+    given_up.write(json.dumps({**line, "loss": 9.9}) + "\n")
+    given_up.close()
+    assert (folder.path / "train.jsonl").read_text() == json.dumps(line) + "\n"
+    written = json.loads((folder.path / "record.json").read_text())
+    assert written["layers_sha256"] == digest(layers)
+    assert written["curve_sha256"] == digest([{"step": 1, "loss": 0.5}])
+    assert written.pop("record_sha256") == digest(written)
+
+
+def test_a_record_that_was_changed_after_its_cell_finished_is_damaged(folder: CellFolder) -> None:
+    assert folder.claim() == 1
+    finish(folder, 1)
+    path = folder.path / "record.json"
+    content = json.loads(path.read_text())
+    content["train_seconds"] += 1.0
+    path.write_text(json.dumps(content))
+    assert folder.state() == "damaged"
+    with pytest.raises(StoreError, match="was changed after it was written"):
+        folder.record()
 
 
 def test_only_one_of_many_processes_takes_a_cell(folder: CellFolder) -> None:

@@ -16,6 +16,7 @@ from smc_bench.suite.overrides import parse_overrides
 from smc_bench.suite.shipped import shipped_suites, suite_path
 from smc_bench.suite.stored import KeptPins, Origin, StoredSuite, public
 from smc_bench.tasks.specs import TaskSpec
+from tests.helpers.records import suite_file
 
 
 class Pins:
@@ -132,3 +133,14 @@ def test_a_stored_suite_that_was_edited_is_not_used(tmp_path: Path) -> None:
     run.path.write_text(json.dumps(content))
     with pytest.raises(StoreError, match="was changed after the run, and is not used"):
         run.read()
+
+
+def test_a_file_is_compared_by_what_it_asks_for_not_by_its_times(tmp_path: Path) -> None:
+    path = tmp_path / "made_up.yaml"
+    suite_file(tmp_path)
+    stored = StoredSuite.of(expand(load_suite(path), Pins()), {}, Origin(file=path.name))
+    path.write_text("# said elsewhere\n" + path.read_text())
+    assert stored.is_of(load_suite(path))
+    assert not stored.is_of(load_suite(path, None, parse_overrides(("seeds=[9]",))))
+    path.write_text(path.read_text().replace("temperature: 1.0", "temperature: 2.0"))
+    assert not stored.is_of(load_suite(path))
