@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
+from smc_bench.sources.packages import row_of
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.base import Head
@@ -38,8 +39,6 @@ _HEADS: dict[Family, Head] = {
 }
 # What the Hub calls a metric (metric cards of evaluate), where we say it otherwise.
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
-# The models that come in wheels, as the Hub has them.
-_HUB_MODELS = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,9 @@ def _metadata(record: Record, cell: Cell, spec: TaskSpec) -> ModelCardData:
 
 def _base_model(cell: Cell) -> str | None:
     """The pretrained model on the Hub; a local folder's path says nothing to others."""
-    if cell.model in _HUB_MODELS:
-        return _HUB_MODELS[cell.model]
+    packaged = row_of(cell.model, cell.model_pin)
+    if packaged:
+        return packaged.hub
     return cell.model.partition("@")[0] if cell.model_pin.startswith("hub:") else None
 
 
@@ -146,6 +146,10 @@ def _head(record: Record, cell: Cell, spec: TaskSpec, note: str | None) -> Itera
         )
     task = markdown(f"{spec.name} ({spec.source})")
     yield f"{_what(cell)} of {_model(cell)} on {task}, made by smc-bench.\n"
+    packaged = row_of(cell.model, cell.model_pin)
+    if packaged and packaged.note:
+        note_of_model = f"{code(cell.model)}: {markdown(packaged.note)}"
+        yield f"**Not the published weights.** {note_of_model}.\n"
     yield from _partial(cell, spec, note)
 
 

@@ -33,6 +33,7 @@ from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, RankLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
+from smc_bench.sources.packages import row_of
 from smc_bench.store.files import read_json
 from smc_bench.store.provenance import provenance
 from smc_bench.store.record import SCHEMA_VERSION, Record
@@ -180,6 +181,7 @@ def _record(
     cell: Cell, outcome: CellOutcome, attempt: int, started: str, execution: dict[str, Any]
 ) -> Record:
     pins = {**cell.data_pins, "model": cell.model_pin}
+    row = row_of(cell.model, cell.model_pin)
     return Record(
         **outcome.model_dump(),
         schema_version=SCHEMA_VERSION,
@@ -190,7 +192,7 @@ def _record(
         started=started,
         finished=now(),
         execution=execution,
-        provenance=provenance(pins),
+        provenance=provenance(pins) | ({"model_note": row.note} if row and row.note else {}),
     )
 
 
