@@ -130,6 +130,19 @@ def folder(ref: ModelRef, pin: Pin, roots: Roots) -> Path:
     return hub_model.download(ref, pin.value, roots)
 
 
+def present(ref: ModelRef, roots: Roots, lock: Lock) -> Path | None:
+    """Where a model's folder is on this machine, if it is; nothing is fetched, made or hashed."""
+    if ref.kind == "path":
+        return Path(ref.name)
+    if ref.kind == "wheel":
+        row = ALIASES[ref.name]
+        found = wheels.unpacked(row.wheel, row.members, roots, converted=row.convert is not None)
+        return found if found.is_dir() else None
+    commit = hub_model.settled(ref, lock) or hub_model.cached_commit(ref)
+    at = hub_model.snapshot(ref, commit) if commit else None
+    return at if at is not None and hub_model.is_complete(at) else None
+
+
 def _unpacked(ref: ModelRef, roots: Roots) -> Path:
     """The folder of a wheel's model; one that was changed since is made anew."""
     row = ALIASES[ref.name]

@@ -27,6 +27,29 @@ FailureType = Literal[
 TRANSIENT: frozenset[str] = frozenset({"killed", "missing_data", "disk_full"})
 
 
+class PeakMemory(Stored):
+    """The most memory that the attempt which finished took.
+
+    Attributes:
+        bytes: The most at any time.
+        before: What was taken when the attempt began, in bytes: Python and libraries, and what a
+            worker holds of earlier cells.
+        of: ``cuda``: torch's allocations on the GPU. ``process``: what was resident, of the main
+            process where several trained the cell.
+        at_most: Whether ``bytes`` may be an earlier cell's, as the machine's mark can't be reset.
+    """
+
+    bytes: Annotated[int, Field(ge=0, strict=True)]
+    before: Annotated[int, Field(ge=0, strict=True)]
+    of: Literal["cuda", "process"]
+    at_most: bool
+
+    @property
+    def own(self) -> int:
+        """Bytes that the cell took itself."""
+        return max(0, self.bytes - self.before)
+
+
 class Record(Measured):
     """A finished cell: its settings, what was measured, and where it came from.
 
@@ -64,6 +87,7 @@ class Record(Measured):
             and the environment variables that can change bits.
         predictions_sha256: SHA-256 of the content of ``predictions.json.gz``, as JSON with sorted
             keys and no spaces (the file may be compressed anew); empty in older records.
+        memory: The most memory it took; none in older records.
         execution: Micro-batch, threads and processes; ``micro_batch_halved`` and
             ``processes_changed`` list the attempts that could not keep them.
     """
@@ -78,6 +102,7 @@ class Record(Measured):
     provenance: dict[str, Any]
     predictions_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     execution: dict[str, Any] = Field(default_factory=dict)
+    memory: PeakMemory | None = None
 
     @model_validator(mode="after")
     def _names_are_texts(self) -> Self:
