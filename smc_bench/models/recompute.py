@@ -22,4 +22,8 @@ def recompute_blocks(model: Any) -> None:
             f"execution.gradient_checkpointing: transformers' {type(model).__name__} can't do it: "
             "leave it out, and set execution.micro_batch for less memory"
         )
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    settings = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # the newer name
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
