@@ -60,6 +60,8 @@ def model_card(
     note: str | None = None,
     onnx: str | None = None,
     shrunk: Shrinking | None = None,
+    *,
+    flat_choices: bool = False,
 ) -> ModelCard:
     """A card made from records alone.
 
@@ -69,11 +71,13 @@ def model_card(
         note: What the suite's profile says of its results.
         onnx: What was checked on ``model.onnx``, where there is one.
         shrunk: What was left out of the model, where it was shrunk.
+        flat_choices: Whether choices are sequences of their own with one score each, as for
+            decoders, which have no class for multiple choice.
     """
     cell = Cell.model_validate(record.cell, context={STORED: True})
     spec = SPECS[cell.task.name]
     parts = [_head(record, cell, spec, note), _results_table(record), _sparsity(record)]
-    parts += [_recipe(record, cell, teacher), _use(spec, onnx, shrunk)]
+    parts += [_recipe(record, cell, teacher), _use(spec, onnx, shrunk, flat_choices)]
     parts += [_provenance(record, cell, shrunk=shrunk is not None)]
     text = "\n".join(line for part in parts for line in part)
     return ModelCard(f"---\n{_metadata(record, cell, spec).to_yaml()}\n---\n\n{text}")
@@ -163,8 +167,10 @@ def _results_table(record: Record) -> Iterator[str]:
     yield f"\nRows used: {markdown(rows)}. One seed: no spread over seeds is in these numbers.\n"
 
 
-def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator[str]:
-    name = _CLASSES[spec.family]
+def _use(
+    spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None, flat_choices: bool
+) -> Iterator[str]:
+    name = _CLASSES["classification" if flat_choices else spec.family]
     yield "## Use\n"
     if shrunk is None or shrunk.stock:
         yield (
@@ -182,6 +188,8 @@ def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator
             "finished=True).eval()\n"
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
         )
+    if flat_choices:
+        yield "It gives one score a sequence: a choice is a sequence, and the highest score wins.\n"
     if shrunk:
         yield (
             f"**Shrunk**: {shrunk.words}. The counts of zeros above are of the pruned model that "

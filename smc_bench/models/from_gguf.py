@@ -109,7 +109,7 @@ def _weights(
     found: dict[str, np.ndarray[Any, Any]] = {}
     left = dict(stored)
     for name in _names(layers, tied=config["tie_word_embeddings"]):
-        tensor = left.pop(called.get_name(name, (".weight",)), None)
+        tensor = left.pop(str(called.get_name(name, (".weight",))), None)
         if tensor is None:
             raise ModelError(f"{source} has no tensor for {name}")
         values = np.array(gguf.dequantize(tensor.data, tensor.tensor_type), np.float32)
