@@ -21,6 +21,7 @@ class MemoryBook:
         """Look at the model's files, if they are on this machine; nothing is fetched."""
         self.store, self.plan = session.store, plan
         self.execution: Execution = plan.loaded.suite.execution
+        self._used: dict[str, PeakMemory | None] = {}
         self.size = _size(plan.loaded.suite.model, session)
 
     def predicted(self, cell: Cell) -> Memory | None:
@@ -29,11 +30,13 @@ class MemoryBook:
 
     def used(self, cell: Cell) -> PeakMemory | None:
         """What a finished cell took, if it says so."""
-        try:
-            record = self.store.folder(cell.folder).record()
-        except SmcBenchError:
-            return None
-        return None if record is None else record.memory
+        if cell.id not in self._used:
+            try:
+                record = self.store.folder(cell.folder).record()
+            except SmcBenchError:
+                record = None
+            self._used[cell.id] = record.memory if record else None
+        return self._used[cell.id]
 
     def most(self) -> str:
         """The cell that takes the most, in one line."""
@@ -63,7 +66,7 @@ class MemoryBook:
 def describe(used: PeakMemory, memory: Memory | None) -> str:
     """What a cell took, beside what was predicted of it."""
     kind = "on the GPU" if used.of == "cuda" else "resident"
-    own = f"{used.own / GIB:.2f} GiB {kind}, beside {used.before / GIB:.2f} of before it began"
+    own = f"{used.own / GIB:.2f} GiB {kind}, beside {used.before / GIB:.2f} before it began"
     doubt = " (or an earlier cell of its worker did)" if used.at_most else ""
     expected = "" if memory is None else f"; predicted {memory.peak / GIB:.2f}"
     return own + doubt + expected

@@ -5,7 +5,8 @@ are float32 in every precision). Activations follow the count of arXiv 2205.0519
 what each layer keeps for the backward pass, with the model's own inner size and heads; and with
 gradient checkpointing the input of every layer, and the whole of one (section 5). Sequences are
 taken at their full length, where real ones are shorter and are not padded: the prediction is what
-a cell takes at the most. Python and libraries, about half a GiB on a CPU, are not in it.
+a cell takes at the most. Not in it are Python and libraries, about half a GiB on a CPU, and second
+moments of inputs, which Wanda, SparseGPT and ZipLM collect.
 """
 
 from __future__ import annotations
