@@ -10,6 +10,7 @@ import click
 
 from smc_bench.cli.common import Session, format_option, only_option, suite_command
 from smc_bench.cli.formats import Form, print_rows
+from smc_bench.cli.memory import MemoryBook
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.backend import CellState
 from smc_bench.dispatch.eta import Paces, in_words, time_left
@@ -50,8 +51,11 @@ def command(
     machine = this_machine(jobs, visible_gpus(), threads)
     paces = Paces(session.store, gpu=machine.gpus)
     paces.learn(plan.cells.values())
-    rows = _rows(session, plan, paces)
-    lines = _summary(session, plan, rows, machine, paces)
+    book = MemoryBook(session, plan)
+    rows = _rows(session, plan, paces, book)
+    lines = [*_summary(session, plan, rows, machine, paces), book.most()]
+    if compared := book.compared():
+        lines.append(compared)
     if form is not None:
         print_rows(rows, form, plan=plan, notes=lines)
         return
@@ -91,7 +95,7 @@ def _by_cell(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield (
             f"{row['id']}  {row['state']:11s}  {row['task']:16s} {row['arm']:{width}s}  "
             f"s={row['sparsity']:<6.4g} seed={row['seed']:<5} steps={row['steps']:<6} "
-            f"{_minutes(row)}{_hours(row['gpu_hours'])}{row['compare_at']}"
+            f"{_minutes(row)}{_hours(row['gpu_hours'])}{_gib(row)}{row['compare_at']}"
         ).rstrip()
 
 
@@ -114,7 +118,7 @@ def _by_arm(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _rows(session: Session, plan: Plan, paces: Paces) -> list[dict[str, Any]]:
+def _rows(session: Session, plan: Plan, paces: Paces, book: MemoryBook) -> list[dict[str, Any]]:
     return [
         {
             "id": entry.cell.id,
@@ -127,11 +131,21 @@ def _rows(session: Session, plan: Plan, paces: Paces) -> list[dict[str, Any]]:
             "seed": entry.cell.seed,
             "steps": timeline_of(entry.cell).total_steps,
             "gpu_hours": gpu_hours(entry.cell),
+            **_memory(book, entry.cell),
             "teacher": entry.cell.teacher,
             "folder": entry.cell.folder,
         }
         for entry in plan.entries
     ]
+
+
+def _memory(book: MemoryBook, cell: Cell) -> dict[str, int | None]:
+    """Bytes that a cell should take at the most, and those that it took itself."""
+    expected, used = book.predicted(cell), book.used(cell)
+    return {
+        "memory_bytes": None if expected is None else expected.peak,
+        "memory_used_bytes": None if used is None else used.own,
+    }
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -160,6 +174,10 @@ def _time_left(left: list[Cell], machine: Machine, paces: Paces) -> str:
 
 def _hours(hours: float | None) -> str:
     return "" if hours is None else f"gpu_hours~{hours:<6.3g} "
+
+
+def _gib(row: dict[str, Any]) -> str:
+    return "" if row["memory_bytes"] is None else f"GiB<{row['memory_bytes'] / 2**30:<5.3g} "
 
 
 def _draw(plan: Plan, called: dict[TaskSettings, str]) -> None:

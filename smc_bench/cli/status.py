@@ -12,6 +12,7 @@ import click
 from smc_bench.cli.common import Session, format_option, reading_command, say
 from smc_bench.cli.formats import Form, print_rows
 from smc_bench.cli.live import Display, describe, names_of
+from smc_bench.cli.memory import MemoryBook
 from smc_bench.cli.missing import missing_lines
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.eta import Paces
@@ -103,6 +104,8 @@ def _show(session: Session, plan: Plan, seen: Observation) -> None:
     echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
     for line in [*summary(session.store, search), *conflicts(session.store, _folders(plan))]:
         echo(line)
+    if compared := MemoryBook(session, plan).compared():
+        echo(compared)
     if seen.jobs:
         echo(_hours(session, plan, seen))
     for problem in seen.problems:

@@ -10,6 +10,7 @@ import click
 
 from smc_bench.cli import complete
 from smc_bench.cli.common import Session, fail, reading_command, say
+from smc_bench.cli.memory import MemoryBook, describe
 from smc_bench.cli.output import echo
 from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json
@@ -22,7 +23,8 @@ from smc_bench.suite.cell import Cell, difference
 @click.argument("cell_id", metavar="ID", required=False, shell_complete=complete.ids)
 def command(session: Session, cell_id: str) -> None:
     """Compare a cell of a suite with the nearest stored cell of the same task."""
-    cells = [c for key, c in session.plan().cells.items() if key.startswith(cell_id)]
+    plan = session.plan()
+    cells = [c for key, c in plan.cells.items() if key.startswith(cell_id)]
     if len(cells) != 1:
         fail(f"{len(cells)} cells of {session.suite} have an id that starts with {cell_id!r}")
     cell = cells[0]
@@ -33,6 +35,9 @@ def command(session: Session, cell_id: str) -> None:
         return
     if folder.state() == "done":
         echo(f"reused: {folder.path} has a record with the same identity")
+        book = MemoryBook(session, plan)
+        if used := book.used(cell):
+            echo(f"memory: {describe(used, book.predicted(cell))}")
         return
     places = (root / "cells" / cell.task.name for root in session.store.roots)
     stored = _stored(path for place in places for path in place.glob("*/cell.json"))

@@ -33,6 +33,7 @@ from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
+from smc_bench.models.recompute import recompute_blocks
 from smc_bench.tasks.base import Encoding, Feature, Row, Task
 from smc_bench.tasks.registry import get_task
 
@@ -132,6 +133,12 @@ class CellInputs:
 
     def model(self) -> Any:
         """The model that training starts from, with a new head."""
+        model = self._start()
+        if self.context.execution.gradient_checkpointing:
+            recompute_blocks(model)
+        return model
+
+    def _start(self) -> Any:
         train = self.recipe.train
         if train.start_from == "teacher":
             return self._load(self.context.teacher_folder(), train.dropout, finished=True)

@@ -165,5 +165,16 @@ def _write_card(
     above = store.by_id(str(record.cell["teacher"])) if record.cell.get("teacher") else None
     teacher = above.record() if above and not above.damage() else None
     note = content.get("note")
-    card = model_card(record, teacher, str(note) if note else None, checked, shrunk)
+    from smc_bench.tasks.specs import SPECS
+
+    classes = (read_json(target / "config.json") or {}).get("architectures") or [""]
+    flat = SPECS[record.cell["task"]["name"]].family == "multiple_choice"
+    card = model_card(
+        record,
+        teacher,
+        str(note) if note else None,
+        checked,
+        shrunk,
+        flat_choices=flat and str(classes[0]).endswith("ForSequenceClassification"),
+    )
     (target / "README.md").write_text(str(card), encoding="utf-8")

@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from smc_bench.engine.schedules.kinds import STORED
 from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
+from smc_bench.sources.packages import row_of
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.base import Head
@@ -38,8 +39,6 @@ _HEADS: dict[Family, Head] = {
 }
 # What the Hub calls a metric (metric cards of evaluate), where we say it otherwise.
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
-# The models that come in wheels, as the Hub has them.
-_HUB_MODELS = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,8 @@ def model_card(
     note: str | None = None,
     onnx: str | None = None,
     shrunk: Shrinking | None = None,
+    *,
+    flat_choices: bool = False,
 ) -> ModelCard:
     """A card made from records alone.
 
@@ -70,11 +71,13 @@ def model_card(
         note: What the suite's profile says of its results.
         onnx: What was checked on ``model.onnx``, where there is one.
         shrunk: What was left out of the model, where it was shrunk.
+        flat_choices: Whether choices are sequences of their own with one score each, as for
+            decoders, which have no class for multiple choice.
     """
     cell = Cell.model_validate(record.cell, context={STORED: True})
     spec = SPECS[cell.task.name]
     parts = [_head(record, cell, spec, note), _results_table(record), _sparsity(record)]
-    parts += [_recipe(record, cell, teacher), _use(spec, onnx, shrunk)]
+    parts += [_recipe(record, cell, teacher), _use(spec, onnx, shrunk, flat_choices)]
     parts += [_provenance(record, cell, shrunk=shrunk is not None)]
     text = "\n".join(line for part in parts for line in part)
     return ModelCard(f"---\n{_metadata(record, cell, spec).to_yaml()}\n---\n\n{text}")
@@ -102,8 +105,9 @@ def _metadata(record: Record, cell: Cell, spec: TaskSpec) -> ModelCardData:
 
 def _base_model(cell: Cell) -> str | None:
     """The pretrained model on the Hub; a local folder's path says nothing to others."""
-    if cell.model in _HUB_MODELS:
-        return _HUB_MODELS[cell.model]
+    packaged = row_of(cell.model, cell.model_pin)
+    if packaged:
+        return packaged.hub
     return cell.model.partition("@")[0] if cell.model_pin.startswith("hub:") else None
 
 
@@ -146,6 +150,10 @@ def _head(record: Record, cell: Cell, spec: TaskSpec, note: str | None) -> Itera
         )
     task = markdown(f"{spec.name} ({spec.source})")
     yield f"{_what(cell)} of {_model(cell)} on {task}, made by smc-bench.\n"
+    packaged = row_of(cell.model, cell.model_pin)
+    if packaged and packaged.note:
+        note_of_model = f"{code(cell.model)}: {markdown(packaged.note)}"
+        yield f"**Not the published weights.** {note_of_model}.\n"
     yield from _partial(cell, spec, note)
 
 
@@ -159,8 +167,10 @@ def _results_table(record: Record) -> Iterator[str]:
     yield f"\nRows used: {markdown(rows)}. One seed: no spread over seeds is in these numbers.\n"
 
 
-def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator[str]:
-    name = _CLASSES[spec.family]
+def _use(
+    spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None, flat_choices: bool
+) -> Iterator[str]:
+    name = _CLASSES["classification" if flat_choices else spec.family]
     yield "## Use\n"
     if shrunk is None or shrunk.stock:
         yield (
@@ -178,6 +188,8 @@ def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator
             "finished=True).eval()\n"
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
         )
+    if flat_choices:
+        yield "It gives one score a sequence: a choice is a sequence, and the highest score wins.\n"
     if shrunk:
         yield (
             f"**Shrunk**: {shrunk.words}. The counts of zeros above are of the pruned model that "

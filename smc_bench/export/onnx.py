@@ -21,6 +21,7 @@ from smc_bench.errors import ModelError
 from smc_bench.models.architecture import architecture
 from smc_bench.models.components import component_map
 from smc_bench.models.heads import flat_choices
+from smc_bench.models.last_token import score_last
 from smc_bench.tasks.base import Head
 
 # torch.export's exporter starts at opset 18. Below it torch's older one writes the file, whose
@@ -98,6 +99,10 @@ def example_inputs(
     ids = torch.randint(5, max(6, int(config.vocab_size)), shape, generator=random)
     mask = torch.ones(shape, dtype=torch.long)
     mask[-1, ..., (tokens + 1) // 2 :] = 0
+    if architecture(config).kind == "encoder-decoder":  # one end token a text, at its end
+        end = int(config.eos_token_id)
+        ids = ids.masked_fill(ids == end, end + 1)
+        ids.scatter_(-1, mask.sum(-1, keepdim=True) - 1, end)
     found = {"input_ids": ids.masked_fill(mask == 0, config.pad_token_id or 0)}
     found["attention_mask"] = mask
     if architecture(config).token_types and int(getattr(config, "type_vocab_size", 0) or 0) > 1:
@@ -111,14 +116,39 @@ class _Plain(nn.Module):
     def __init__(self, model: Any, head: Head) -> None:
         super().__init__()
         self.model = model
+        self.kind = architecture(model.config).kind
         self.outputs = _OUTPUTS.get(head, ("logits",))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        if self.kind == "decoder":
+            # As it was evaluated: the last token by the mask, not by what is no padding.
+            return (
+                score_last(self.model, {"input_ids": input_ids, "attention_mask": attention_mask}),
+            )
+        if self.kind == "encoder-decoder":
+            return (self._read_end(input_ids, attention_mask),)
         segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         found = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
         return tuple(found[name] for name in self.outputs)
+
+    def _read_end(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the head reads at the end token, which is every text's last one.
+
+        transformers' own forward counts end tokens, which can't be written as a graph.
+        """
+        model = self.model
+        shifted = model._shift_right(input_ids)
+        hidden: Tensor = model.base_model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            decoder_input_ids=shifted,
+            use_cache=False,
+        )[0]
+        ends = attention_mask.sum(-1) - 1
+        scores: Tensor = model.classification_head(hidden[torch.arange(hidden.shape[0]), ends])
+        return scores
 
 
 def _export(

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoConfig,
     BertConfig,
+    GPT2Config,
+    LlamaConfig,
     PreTrainedConfig,
     RobertaConfig,
+    T5Config,
 )
 
 from smc_bench.errors import ModelError
@@ -37,7 +41,8 @@ from smc_bench.tasks.specs import Family
 Part = Literal["embeddings", "encoder", "pooler", "head"]
 PARTS: tuple[Part, ...] = ("embeddings", "encoder", "pooler", "head")
 
-# Sizes as in the config.json of these models on the Hub; BertConfig's defaults are BERT-base.
+# Sizes as in the config.json of these models on the Hub; the defaults of BertConfig are
+# BERT-base, those of GPT2Config the smallest GPT-2.
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "google-bert/bert-base-uncased": BertConfig,
     "FacebookAI/roberta-large": lambda: RobertaConfig(
@@ -49,11 +54,40 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         max_position_embeddings=514,
         type_vocab_size=1,
     ),
+    "HuggingFaceTB/SmolLM2-135M": lambda: LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        intermediate_size=1536,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    ),
+    "openai-community/gpt2": GPT2Config,
+    "google-t5/t5-small": lambda: T5Config(num_layers=6, num_heads=8, d_ff=2048),
+    "meta-llama/Llama-3.2-1B": lambda: LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=64,
+        intermediate_size=8192,
+        max_position_embeddings=131072,
+        tie_word_embeddings=True,
+    ),
 }
-# all-MiniLM-L6-v2, as suites call it (sources/weights.py).
-CONFIGS["minilm-l6"] = lambda: BertConfig(
-    hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
-)
+# As suites call models of packages (sources/packages.py).
+for _name, _layers in (("minilm-l6", 6), ("paraphrase-minilm-l3", 3)):
+    CONFIGS[_name] = partial(
+        BertConfig,
+        hidden_size=384,
+        num_hidden_layers=_layers,
+        num_attention_heads=12,
+        intermediate_size=1536,
+    )
+CONFIGS["smollm2-135m"] = CONFIGS["HuggingFaceTB/SmolLM2-135M"]
 _HEADS: dict[Family, Head] = {
     "classification": "sequence_classification",
     "regression": "sequence_classification",

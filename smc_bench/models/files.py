@@ -172,6 +172,17 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
     return [tensor for shard in weight_files(folder) for tensor in tensors(shard)]
 
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+"""What a fast tokenizer of a model's folder is made of."""
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds a vocabulary; without one, transformers invents an empty one."""
     names = {p.name for p in folder.iterdir() if p.is_file() and p.stat().st_size}

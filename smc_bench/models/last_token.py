@@ -31,6 +31,7 @@ def score_last(model: Any, inputs: Mapping[str, Any]) -> Tensor:
         last = take(hidden[0], lengths.cumsum(0) - 1)
     else:
         ends = inputs["attention_mask"].sum(-1) - 1
-        last = hidden[torch.arange(len(hidden), device=hidden.device), ends]
+        rows = torch.arange(hidden.shape[0], device=hidden.device)  # not len: traced graphs
+        last = hidden[rows, ends]
     scores: Tensor = model.score(last)
     return scores

@@ -124,7 +124,8 @@ def _attend(
     # On a CPU with dropout torch's kernel falls back to a slower spelling of these lines.
     weights = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(2, 3)
     if mask is not None:
-        weights = weights.masked_fill(~mask, float("-inf"))
+        # Not -inf: padding whose window holds padding alone would become nan, in gradients too.
+        weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min)
     return nn.functional.dropout(weights.softmax(-1), dropout).to(value.dtype) @ value
 
 

@@ -111,6 +111,7 @@ def _origin(record: Mapping[str, Any]) -> Iterable[str]:
     times = ("train_seconds", "started", "finished", "attempt", "weights_sha256")
     plain = {key: record[key] for key in (*keys, *times) if key in record}
     rows = {"rows": record["rows"], "execution": record.get("execution") or None}
+    rows["memory"] = record.get("memory")
     return _lines({**plain, **rows, **record["provenance"]})
 
 

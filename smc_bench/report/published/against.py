@@ -13,8 +13,9 @@ from smc_bench.report.data.results import Results
 from smc_bench.report.published.names import TASKS
 from smc_bench.report.published.reported import Number, Reported
 from smc_bench.report.statistics.stats import LEVEL
-from smc_bench.report.tables.footnotes import SEEN, partial
+from smc_bench.report.tables.footnotes import partial
 from smc_bench.report.tables.methods import Method
+from smc_bench.sources.packages import seen_by
 from smc_bench.suite.expand import Entry
 
 Word = Literal["reproduced", "within seed noise", "off", "can't tell", "not comparable", "unknown"]
@@ -132,7 +133,7 @@ def _reasons(entry: Entry, results: Results, method: Method, number: Number) -> 
     found = []
     if number.ours != cell.model:
         found.append(f"other model ({cell.model}, theirs {number.model})")
-    if cell.task.name in SEEN.get(cell.model, ()):
+    if cell.task.name in seen_by(cell.model):
         found.append("the model saw this task in pretraining")
     found += [
         f"partial data ({r})" for r in partial(results.plan).get(results.labels[cell.task], [])

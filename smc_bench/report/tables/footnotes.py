@@ -8,6 +8,7 @@ import pandas as pd
 
 from smc_bench.report.data.results import Results
 from smc_bench.report.tables.caveats import caveats
+from smc_bench.sources.packages import MODELS, seen_by
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import DENSE_ARM, Plan
 from smc_bench.suite.labels import labels
@@ -24,10 +25,6 @@ _OVER = {
     "encoder_sparsity": "its encoder",
     "model_sparsity": "all that it prunes, as a share of the encoder,",
 }
-
-# Model card of sentence-transformers/all-MiniLM-L6-v2, "Training data": SNLI and MultiNLI, Quora
-# duplicate questions, SQuAD (and others that are no task here). QNLI is made from SQuAD.
-SEEN: dict[str, frozenset[str]] = {"minilm-l6": frozenset({"mnli", "qqp", "squad", "qnli"})}
 
 
 def footnotes(results: Results) -> list[str]:
@@ -73,8 +70,11 @@ def _of_plan(plan: Plan) -> list[str]:
         found += [f"{task} is partial: {reason}." for reason in reasons]
     found += _tuning(plan.loaded)
     model = plan.loaded.suite.model_name
+    packaged = MODELS.get(plan.loaded.suite.model)
+    if packaged and packaged.note:
+        found.append(f"{model}: {packaged.note}.")
     for settings, task in labels(plan).items():
-        if settings.name in SEEN.get(model, ()):
+        if settings.name in seen_by(model):
             found.append(f"{task}: {model} saw this task's training pairs in pretraining.")
     return found
 

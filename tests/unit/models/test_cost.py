@@ -79,3 +79,30 @@ def test_minilm_by_its_alias() -> None:
     # 6 layers of 4 d^2 + 2 d (4 d) weights, d = 384; tables and LayerNorm.
     assert costs["encoder"].prunable == 6 * (4 * 384**2 + 2 * 384 * 1536)
     assert costs["embeddings"].parameters == (30522 + 512 + 2 + 2) * 384
+
+
+@pytest.mark.parametrize(
+    ("model", "published"),
+    [
+        # Parameters as the Hub's safetensors have them; a tied output layer counts once.
+        ("HuggingFaceTB/SmolLM2-135M", 134_515_008),
+        ("openai-community/gpt2", 124_439_808),
+        ("google-t5/t5-small", 60_506_624),
+        ("meta-llama/Llama-3.2-1B", 1_235_814_400),
+        ("paraphrase-minilm-l3", 17_389_824),
+    ],
+)
+def test_known_models_have_their_published_size(model: str, published: int) -> None:
+    costs = component_costs(model, "classification", 2, 16)
+    head = costs["head"].parameters
+    assert sum(cost.parameters for cost in costs.values()) - head == published
+
+
+def test_smollm2_by_its_alias() -> None:
+    costs = component_costs("smollm2-135m", "classification", 2, 128)
+    assert costs == component_costs("HuggingFaceTB/SmolLM2-135M", "classification", 2, 128)
+    # 30 layers: q and o, k and v of 3 of 9 heads, three matrices of the feed-forward layer.
+    weights = 30 * (2 * 576**2 + 2 * 576 * 192 + 3 * 576 * 1536)
+    attention = 30 * 4 * 128**2 * 576
+    assert costs["encoder"].prunable == weights
+    assert costs["encoder"].flops == 2 * 128 * weights + attention

@@ -20,6 +20,7 @@ from smc_bench.engine.pruning.masks import apply_masks
 from smc_bench.errors import ModelError
 from smc_bench.export import onnx as onnx_file
 from smc_bench.models.components import component_map
+from tests.helpers.architectures import tiny_model
 from tests.helpers.engine import tiny_classifier
 
 needs_onnx = pytest.mark.skipif(
@@ -47,6 +48,8 @@ def with_holes(model: Any, share: float = 0.7) -> Any:
 def made(kind: str) -> tuple[Any, Any]:
     if kind == "bert":
         return with_holes(tiny_classifier(dropout=0.1)), "sequence_classification"
+    if kind in ("llama", "gpt2", "gpt_neox", "opt", "t5"):
+        return with_holes(tiny_model(kind, "sequence_classification", 2)), "sequence_classification"
     if kind == "choices":
         return with_holes(BertForMultipleChoice(BertConfig(**SIZES))), "multiple_choice"
     if kind == "roberta":
@@ -59,7 +62,11 @@ def made(kind: str) -> tuple[Any, Any]:
 @needs_onnx
 @pytest.mark.parametrize(
     ("kind", "opset"),
-    [("bert", 14), ("choices", 14), ("roberta", 14), ("spans", 14), ("bert", 18), ("choices", 18)],
+    [
+        *(("bert", 14), ("choices", 14), ("roberta", 14), ("spans", 14), ("bert", 18)),
+        *(("choices", 18), ("llama", 17), ("llama", 18), ("gpt2", 17), ("gpt_neox", 17)),
+        *(("opt", 17), ("t5", 17), ("t5", 18)),
+    ],
 )
 def test_zeros_stay_and_other_shapes_give_torchs_logits(
     kind: str, opset: int, tmp_path: Path

@@ -206,6 +206,12 @@ def test_a_task_that_the_model_saw_in_pretraining_is_named(tmp_path: Path) -> No
     assert "sst2: minilm-l6 saw" not in found
 
 
+def test_every_table_of_dequantised_weights_says_so(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, model="smollm2-135m")
+    results = results_of(suite, tmp_path / "r", lambda entry: [1.0, 0.0])
+    assert "smollm2-135m: dequantised 4-bit weights of SmolLM2-135M" in tables.markdown(results)
+
+
 @pytest.mark.parametrize("change", ["another order", "other answers", "gone"])
 def test_results_by_example_that_were_changed_are_not_compared(tmp_path: Path, change: str) -> None:
     suite = suite_file(tmp_path)

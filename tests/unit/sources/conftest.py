@@ -67,12 +67,16 @@ def make_wheel(tmp_path: Path) -> Callable[..., Path]:
 
 @dataclass
 class FakeRepo:
-    """One commit of a repository; ``kind`` is models or datasets, as in the Hub's addresses."""
+    """One commit of a repository; ``kind`` is models or datasets, as in the Hub's addresses.
+
+    Of a gated one everybody sees the names of its files, nobody here their content.
+    """
 
     kind: str
     name: str
     commit: str
     files: dict[str, bytes]
+    gated: bool = False
 
 
 @dataclass
@@ -168,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
         if repo is None:
             self._refuse("RepoNotFound")
             return
+        if repo.gated:
+            self._refuse("GatedRepo", status=403)
+            return
         content = repo.files.get("/".join(rest[2:]))
         if content is None:
             self._refuse("EntryNotFound", repo.commit)
@@ -176,11 +183,11 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         self._send(200, content, {"X-Repo-Commit": repo.commit, "ETag": f'"{etag}"'})
 
-    def _refuse(self, code: str, commit: str | None = None) -> None:
+    def _refuse(self, code: str, commit: str | None = None, status: int = 404) -> None:
         extra = {"X-Error-Code": code, "X-Error-Message": code}
         if commit:
             extra["X-Repo-Commit"] = commit
-        self._send(404, b"{}", extra)
+        self._send(status, b"{}", extra)
 
     def _json(self, content: object) -> None:
         self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})

@@ -194,3 +194,31 @@ def test_a_hub_that_does_not_answer_is_a_clear_error(run_python: Callable[..., A
     assert said.startswith("MissingDataError")
     assert "owner/reviews" in said
     assert "--data-root" in said
+
+
+def test_a_gated_model_says_how_to_get_access(
+    fake_hub: Callable[..., Any],
+    fake_repo: Callable[..., Any],
+    run_python: Callable[..., Any],
+    model_files: dict[str, bytes],
+) -> None:
+    name = "meta-llama/Llama-3.2-1B"
+    hub = fake_hub(fake_repo("models", name, MODEL, model_files, gated=True))
+    script = """
+def fetch(name):
+    return failure(lambda: weights.fetch(weights.ModelRef.parse(name), roots, lock))
+print(json.dumps({
+    "gated": fetch("meta-llama/Llama-3.2-1B"),
+    "absent": fetch("meta-llama/Lama-3.2-1B"),
+    "locked": lock.get("model", "meta-llama/Llama-3.2-1B"),
+}))
+"""
+    said = run_python(PREAMBLE + script, hub.address)
+    assert said["gated"].startswith("MissingDataError")
+    for part in (name, "gated", "licence", "hf auth login", "smc-bench fetch"):
+        assert part in said["gated"]
+    assert "\n" not in said["gated"]
+    assert said["locked"] is None  # what can't be had pins nothing
+    assert said["absent"].startswith("MissingDataError")
+    assert "no such repository, or it is private" in said["absent"]
+    assert "gated" not in said["absent"]

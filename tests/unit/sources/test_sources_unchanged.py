@@ -13,6 +13,7 @@ import pytest
 
 from smc_bench.errors import CorruptDataError, MissingDataError
 from smc_bench.sources import Lock, Pin, Roots, hub, rows, weights, wheels
+from smc_bench.sources.packages import PackagedModel
 from smc_bench.sources.unchanged import check_snapshot
 from smc_bench.sources.weights import ModelRef
 from smc_bench.sources.wheels import PinnedWheel
@@ -79,8 +80,8 @@ def test_an_unpacked_wheel_that_was_changed_is_unzipped_anew(
     made = make_wheel({f"invented/model/{n}": c for n, c in model_files.items()})
     pinned = PinnedWheel("invented", "1.0", hashlib.sha256(made.read_bytes()).hexdigest())
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in model_files.items()}
-    monkeypatch.setitem(weights.ALIASES, "minilm-l6", (pinned, "invented/model/"))
-    monkeypatch.setitem(wheels.FILES, pinned.sha256, digests)
+    row = PackagedModel(pinned, "invented/model/", "invented/hub", digests)
+    monkeypatch.setitem(weights.ALIASES, "minilm-l6", row)
     stored = wheels.stored(pinned, roots)
     stored.parent.mkdir(parents=True)
     made.rename(stored)

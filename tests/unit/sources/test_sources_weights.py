@@ -12,6 +12,7 @@ import pytest
 from smc_bench.errors import CorruptDataError, MissingDataError, ModelError
 from smc_bench.sources import weights, wheels
 from smc_bench.sources.lock import Lock
+from smc_bench.sources.packages import PackagedModel
 from smc_bench.sources.roots import Roots
 from smc_bench.sources.weights import ModelRef
 from smc_bench.sources.wheels import PinnedWheel
@@ -96,7 +97,9 @@ def test_an_alias_is_unzipped_from_its_wheel(
 ) -> None:
     made = make_wheel({f"invented/model/{n}": c for n, c in model_files.items()})
     pinned = PinnedWheel("invented", "1.0", hashlib.sha256(made.read_bytes()).hexdigest())
-    monkeypatch.setitem(weights.ALIASES, "minilm-l6", (pinned, "invented/model/"))
+    monkeypatch.setitem(
+        weights.ALIASES, "minilm-l6", PackagedModel(pinned, "invented/model/", "invented/hub")
+    )
     ref = ModelRef.parse("minilm-l6")
     with pytest.raises(MissingDataError, match=r"invented-1\.0"):
         weights.resolve(ref, roots, lock, network=True)

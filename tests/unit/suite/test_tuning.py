@@ -139,3 +139,12 @@ def test_a_table_says_how_rates_were_chosen(tmp_path: Path) -> None:
     plain = suite_file(tmp_path / "plain")
     notes = "\n".join(footnotes(results_of(plain, tmp_path / "results", maker)))
     assert "Peak learning rates" not in notes
+
+
+def test_a_profile_may_do_without_the_suite_s_tuning(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, more=TUNE)
+    text = suite.read_text()
+    assert load_suite(suite).suite.tune is not None
+    suite.write_text(text + "profiles: {fixed: {tune: null}, same: {seeds: [5]}}\n")
+    assert load_suite(suite, "fixed").suite.tune is None
+    assert load_suite(suite, "same").suite.tune is not None
