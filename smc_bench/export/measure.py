@@ -100,8 +100,24 @@ def measure_cell(folder: CellFolder, record: Record, cell: Cell, asked: Asked, t
         units=_units(what, model),
         speeds=tuple(speeds(dense, small, task.head, asked, versions, tell)),
     )
+    for speed in found.speeds:
+        _beside_prediction(record, cell, speed, tell)
     check_weights(folder.path / "weights", record)  # nobody trained it again meanwhile
     return write_measured(folder.path, found.joined(older))
+
+
+def _beside_prediction(record: Record, cell: Cell, speed: Speed, tell: Tell) -> None:
+    """Say what was predicted, where it was of this engine and shape."""
+    target, predicted = cell.recipe.target, record.predicted
+    if target is None or predicted is None:
+        return
+    same = (target.engine, target.batch, target.length, target.threads)
+    if same == (speed.engine, speed.batch, speed.length, speed.machine.threads):
+        ratios = [a / b for a, b in zip(speed.dense_ms, speed.ms, strict=True)]
+        tell(
+            f"x{statistics.median(ratios):.2f} measured, x{predicted.speedup:.2f} predicted, "
+            f"x{target.speedup:g} asked for (table of {target.measured.processor})"
+        )
 
 
 def filled(model: Any) -> Any:

@@ -57,6 +57,8 @@ class Record(Measured):
             the end of training at most 256 sequences of the training split.
         weights_left: Weights that are not zero, and all, of each prunable tensor.
         files_sha256: SHA-256 of the other files in ``weights/``; empty in older records.
+        predicted: Speed by the table of latencies, and its hash, where the target is a speed;
+            ``smc-bench measure`` tells the measured one.
         attempt: Number of the attempt that finished.
         started: Start of that attempt (UTC, ISO 8601).
         finished: End of that attempt (UTC, ISO 8601).

@@ -11,28 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smc_bench.engine.pruning.latency import unreachable
 from smc_bench.engine.pruning.structures import unit_kinds
 from smc_bench.engine.pruning.targets import unit_target_problem
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.errors import ModelError
+from smc_bench.suite.expand import suite_axis, with_latencies
 from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.pins import Pins
 from smc_bench.tasks.specs import SPECS
 
 
-def check_units(loaded: LoadedSuite, folder: Path | None) -> None:
-    """Fail at an arm that removes units and asks for a sparsity that they can't come to.
+def check_units(loaded: LoadedSuite, folder: Path | None, pins: Pins) -> None:
+    """Fail at an arm that removes units and asks for a sparsity or speed that they can't come to.
 
     Args:
         loaded: The suite.
         folder: Its model's; None where it is not on this machine. Then only models whose shapes
             are known by name are looked at.
+        pins: Has the tables of latencies that were measured; a speed without one is passed over.
 
     Raises:
-        SuiteError: Naming the arm and the largest sparsity that can be reached.
+        SuiteError: Naming the arm and the largest sparsity (or speed) that can be reached.
         ModelError: The units of the model's architecture are not known.
     """
-    asked = list(_asked(loaded))
+    asked = list(_asked(loaded, pins))
     shape = _Shape.of(loaded.suite.model, folder) if asked else None
     if shape is None:
         return
@@ -44,7 +48,7 @@ def check_units(loaded: LoadedSuite, folder: Path | None) -> None:
             loaded.file.fail(at, f"arm {arm!r}: {problem}")
 
 
-def _asked(loaded: LoadedSuite) -> Iterator[tuple[str, Recipe, float]]:
+def _asked(loaded: LoadedSuite, pins: Pins) -> Iterator[tuple[str, Recipe, float]]:
     """Arms that remove units, with the last sparsity of each schedule."""
     suite = loaded.suite
     counted_over_encoder = bool(suite.compare_at) and "scope_sparsity" not in suite.compare_at
@@ -52,10 +56,13 @@ def _asked(loaded: LoadedSuite) -> Iterator[tuple[str, Recipe, float]]:
         for arm, recipe in recipes.arms.items():
             if not unit_kinds(recipe.structure) or recipe.sparsity_schedule is None:
                 continue
+            recipe = with_latencies(loaded, recipe, pins)
+            if recipe.target is not None and not recipe.target.known:
+                continue
             if counted_over_encoder:
                 recipe = recipe.model_copy(update={"sparsity_over": "encoder"})
             rows = min(SPECS[task].train_rows, recipe.train.rows or 2**60)
-            for sparsity in suite.sparsity:
+            for sparsity in suite_axis(recipe, suite.sparsity):
                 yield arm, recipe, build_timeline(recipe, sparsity, rows).final_sparsity
 
 
@@ -80,8 +87,12 @@ class _Shape:
 
     def problem(self, recipe: Recipe, sparsity: float) -> str | None:
         from smc_bench.engine.pruning.model_units import units_of
+        from smc_bench.engine.pruning.speed import check_table
 
         found = units_of(self.model, recipe)
         if found is None:
             raise ModelError(f"{recipe.structure} removes no units")
+        if recipe.target is not None:
+            check_table(recipe.target.measured, found)
+            return unreachable(recipe.target, recipe.structure)
         return unit_target_problem(recipe, self.prunable, found.groups, sparsity)

@@ -1,4 +1,4 @@
-"""Units by Taylor and ZipLM: killed between events and while scoring, resumed to the bit, audited."""
+"""Units by Taylor and ZipLM: killed between events or while scoring, resumed, audited."""
 
 from __future__ import annotations
 
