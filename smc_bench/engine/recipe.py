@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from smc_bench.engine.distillation import Distillation as Distillation
 from smc_bench.engine.pruning.latency import SpeedTarget, speed_conflict
 from smc_bench.engine.pruning.structures import (
     checked,
@@ -33,26 +34,13 @@ from smc_bench.engine.schedules.rates import LinearLR as LinearLR
 from smc_bench.engine.schedules.rates import RewindLR as RewindLR
 from smc_bench.engine.schedules.settings import EqualSteps
 from smc_bench.engine.strict import Strict as Strict
-from smc_bench.engine.strict import one_or_many
+from smc_bench.engine.strict import one_or_many, rising
 from smc_bench.models.architecture import COMPONENTS as COMPONENTS
 from smc_bench.models.architecture import Component as Component
 
 Threshold = Literal["global", "per_layer", "per_row"]
+Layer = Annotated[int, Field(ge=0)]
 HeadStart = Literal["new", "encoder_scale", "trained"]
-
-
-class Distillation(Strict):
-    """Loss = (1 - hardness) task + hardness T^2 KL(teacher || student), both softened by T.
-
-    Source: arXiv 1503.02531 section 2; ``hardness`` and ``temperature`` as sparseml names them.
-
-    Attributes:
-        hardness: Weight of the teacher's loss, 0..1. 1.0 in arXiv 2312.13547.
-        temperature: T, which softens the logits of teacher and student. 5.5 in arXiv 2312.13547.
-    """
-
-    hardness: float = Field(1.0, ge=0.0, le=1.0)
-    temperature: float = Field(5.5, gt=0.0)
 
 
 class Training(Strict):
@@ -84,6 +72,8 @@ class Training(Strict):
         head: What the head starts from. ``new``: the architecture's own initialisation;
             ``encoder_scale``: the same, each weight matrix scaled to the encoder's root mean
             square; ``trained``: the finished dense model's head on the pretrained encoder.
+        keep_layers: Blocks that training starts from, counted from 0, of those that ``start_from``
+            has; the others are left out for good. Null keeps all, and is not written out.
         selection: Checkpoint that counts: the last one.
     """
 
@@ -102,6 +92,9 @@ class Training(Strict):
     rows: int | None = Field(None, ge=1)
     start_from: Literal["pretrained", "teacher"] = "pretrained"
     head: HeadStart = "new"
+    keep_layers: Annotated[tuple[Layer, ...] | None, AfterValidator(rising)] = Field(
+        None, min_length=1, exclude_if=lambda kept: kept is None
+    )
     selection: Literal["last"] = "last"
 
     @model_validator(mode="after")
@@ -213,7 +206,11 @@ class Recipe(Strict):
                 " the schedule sets the length of training"
             )
         conflict = speed_conflict(
-            self.structure, self.threshold, self.sparsity_over, self.target is not None
+            self.structure,
+            self.threshold,
+            self.sparsity_over,
+            has_target=self.target is not None,
+            fewer_layers=self.train.keep_layers is not None,
         )
         if conflict is not None:
             raise ValueError(conflict)

@@ -31,6 +31,7 @@ from smc_bench.export.engines import EngineName, Run, prepare, version
 from smc_bench.export.onnx import example_inputs, write_onnx
 from smc_bench.export.shrink import Shrunk, shrink
 from smc_bench.models.components import body_prefixes, component_map
+from smc_bench.models.depth import with_all_layers
 from smc_bench.models.load import load_model
 from smc_bench.store.measured import Machine, Measured, Size, Speed, read_measured, write_measured
 from smc_bench.store.provenance import processor
@@ -121,8 +122,8 @@ def _beside_prediction(record: Record, cell: Cell, speed: Speed, tell: Tell) -> 
 
 
 def filled(model: Any) -> Any:
-    """The same architecture with small random numbers for zeros: what it was before pruning."""
-    dense = copy.deepcopy(model)
+    """What it was before pruning: small random numbers for zeros, and all of its layers."""
+    dense = copy.deepcopy(with_all_layers(model))
     generator = torch.Generator().manual_seed(0)
     parameters = dict(dense.named_parameters())
     with torch.no_grad():

@@ -131,3 +131,32 @@ def test_a_speed_out_of_reach_is_refused_before_training(
         assert "units.yaml" in done.stderr
     assert len(list(tmp_path.glob("results/latencies/*.json"))) == 1
     assert not list(tmp_path.glob("results/cells/*/*/record.json"))
+
+
+def test_a_student_with_fewer_layers(suite: Path, mirror: Path, tmp_path: Path) -> None:
+    """Pruned from a first step of 30 %; its teacher and what it is measured beside are whole."""
+    fewer = "{train: {keep_layers: [1]}, sparsity_schedule: {initial: 0.3}}"
+    suite.write_text(suite.read_text().replace("{structure: heads+neurons}", fewer))
+    results = tmp_path / "results"
+    smc("run", suite, "--results", results, "--data-root", mirror)
+    (path,) = results.glob("cells/sst2/*-0.5-*/record.json")
+    record = json.loads(path.read_text())
+    assert record["events"][0]["target"] == pytest.approx(0.3)
+    assert record["cell"]["recipe"]["train"]["keep_layers"] == [1]
+    config = json.loads((path.parent / "weights" / "config.json").read_text())
+    assert (config["num_hidden_layers"], config["kept_layers"]) == (1, {"of": 2, "kept": [1]})
+    (dense,) = results.glob("cells/sst2/*-dense-*/record.json")
+    whole = json.loads(dense.read_text())["sparsity"]["encoder"]["total"]
+    assert record["sparsity"]["encoder"]["total"] == whole // 2
+    smc("measure", record["cell_id"], "--results", results, "--batch", 1, "--length", 16,
+        "--rounds", 1)  # fmt: skip
+    measured = json.loads((path.parent / "measured.json").read_text())
+    kept, all_of_it = measured["size"]["encoder_macs"], measured["dense"]["encoder_macs"]
+    assert 2 * kept == all_of_it
+
+
+def test_layers_that_are_not_there_are_refused_at_check(suite: Path) -> None:
+    fewer = "{train: {keep_layers: [0, 2]}}"
+    suite.write_text(suite.read_text().replace("{structure: heads+neurons}", fewer))
+    done = smc("check", suite, code=1)
+    assert "arm 'both': train.keep_layers: [0, 2]: the model has 2 blocks" in done.stderr

@@ -6,6 +6,7 @@ enough to say so; the weights are not read.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.errors import ModelError
 from smc_bench.suite.expand import suite_axis, with_latencies
 from smc_bench.suite.load import LoadedSuite
+from smc_bench.suite.naming import DENSE_ARM
 from smc_bench.suite.pins import Pins
 from smc_bench.tasks.specs import SPECS
 
@@ -36,7 +38,7 @@ def check_units(loaded: LoadedSuite, folder: Path | None, pins: Pins) -> None:
         SuiteError: Naming the arm and the largest sparsity (or speed) that can be reached.
         ModelError: The units of the model's architecture are not known.
     """
-    asked = list(_asked(loaded, pins))
+    asked = [*_asked(loaded, pins), *_shallow(loaded)]
     shape = _Shape.of(loaded.suite.model, folder) if asked else None
     if shape is None:
         return
@@ -46,6 +48,15 @@ def check_units(loaded: LoadedSuite, folder: Path | None, pins: Pins) -> None:
             place = loaded.place("arms")
             at = (*place, arm) if (*place, arm) in loaded.file.lines else place
             loaded.file.fail(at, f"arm {arm!r}: {problem}")
+
+
+def _shallow(loaded: LoadedSuite) -> Iterator[tuple[str, Recipe, float]]:
+    """Arms that keep some of the model's blocks and remove no units."""
+    for recipes in loaded.recipes.values():
+        for arm, recipe in {DENSE_ARM: recipes.dense, **recipes.arms}.items():
+            removes = unit_kinds(recipe.structure) and recipe.sparsity_schedule is not None
+            if recipe.train.keep_layers is not None and not removes:
+                yield arm, recipe, 0.0
 
 
 def _asked(loaded: LoadedSuite, pins: Pins) -> Iterator[tuple[str, Recipe, float]]:
@@ -71,28 +82,36 @@ class _Shape:
     """A model without weights."""
 
     model: Any
-    prunable: int
 
     @classmethod
     def of(cls, name: str, folder: Path | None) -> _Shape | None:
-        from smc_bench.models.components import component_map
         from smc_bench.models.cost import CONFIGS, build
 
         if folder is None and name not in CONFIGS:
             return None
         graph: Any = build(name if folder is None else str(folder), "classification", 2)
-        sizes = {name: parameter.numel() for name, parameter in graph.named_parameters()}
-        encoder = component_map(graph).in_scope(["encoder"])
-        return cls(graph, sum(sizes[name] for name in encoder))
+        return cls(graph)
 
     def problem(self, recipe: Recipe, sparsity: float) -> str | None:
+        """Why a recipe can't be carried out on these shapes, in words; None where it can."""
         from smc_bench.engine.pruning.model_units import units_of
         from smc_bench.engine.pruning.speed import check_table
+        from smc_bench.models.components import component_map
+        from smc_bench.models.depth import keep_layers
 
-        found = units_of(self.model, recipe)
+        model = self.model
+        if recipe.train.keep_layers is not None:
+            model = copy.deepcopy(model)
+            try:
+                keep_layers(model, recipe.train.keep_layers)
+            except ModelError as error:
+                return str(error)
+        found = units_of(model, recipe)
         if found is None:
-            raise ModelError(f"{recipe.structure} removes no units")
+            return None
         if recipe.target is not None:
             check_table(recipe.target.measured, found)
             return unreachable(recipe.target, recipe.structure)
-        return unit_target_problem(recipe, self.prunable, found.groups, sparsity)
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        prunable = sum(sizes[name] for name in component_map(model).in_scope(["encoder"]))
+        return unit_target_problem(recipe, prunable, found.groups, sparsity)

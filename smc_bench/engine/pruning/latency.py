@@ -180,7 +180,7 @@ class SpeedTarget(Strict):
 
 
 def speed_conflict(
-    structure: str, threshold: str, sparsity_over: str, has_target: bool
+    structure: str, threshold: str, sparsity_over: str, *, has_target: bool, fewer_layers: bool
 ) -> str | None:
     """Why a recipe can't have a target in speed, in words; None where it can."""
     if not has_target:
@@ -192,6 +192,8 @@ def speed_conflict(
             "target: {speedup: ...} chooses among all units by time: it goes with threshold: "
             "global and without sparsity_over: structure"
         )
+    if fewer_layers:
+        return "target: {speedup: ...} is of the whole model: it goes without train.keep_layers"
     return None
 
 
