@@ -30,7 +30,8 @@ from smc_bench.errors import ModelError
 from smc_bench.export.engines import EngineName, Run, prepare, version
 from smc_bench.export.onnx import example_inputs, write_onnx
 from smc_bench.export.shrink import Shrunk, shrink
-from smc_bench.models.components import body_prefixes, component_map
+from smc_bench.models.components import component_map
+from smc_bench.models.cost import flops_by_part
 from smc_bench.models.depth import with_all_layers
 from smc_bench.models.load import load_model
 from smc_bench.store.measured import Machine, Measured, Size, Speed, read_measured, write_measured
@@ -144,15 +145,14 @@ def size_of(model: Any, head: Head, length: int) -> Size:
     with torch.no_grad(), counter:
         model(**inputs)
     model.set_attn_implementation(own)
-    counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    parts = [prefix.removesuffix(".") for prefix in body_prefixes(model)]
-    encoder = [part for part in parts if "embeddings" not in part]
-    flops = sum(counted.get(f"{type(model).__name__}.{part}", 0) for part in encoder)
+    totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    # Named by the class of what was called and the path inside of it.
+    flops = flops_by_part(model, {name.partition(".")[2]: n for name, n in totals.items()})
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     return Size(
         parameters=sum(p.numel() for p in model.parameters()),
         encoder_parameters=component_map(model).parameters["encoder"],
-        encoder_macs=flops // 2,
+        encoder_macs=flops["encoder"] // 2,
         length=length,
         gzip_bytes=len(gzip.compress(save(tensors), 6, mtime=0)),
     )
