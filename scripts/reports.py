@@ -16,6 +16,7 @@ from smc_bench.errors import SmcBenchError
 from smc_bench.report.claims import text as verdict_text
 from smc_bench.report.claims.verdicts import judge
 from smc_bench.report.data.curves import published_curves
+from smc_bench.report.data.measured import measurements
 from smc_bench.report.data.results import Results
 from smc_bench.report.data.stored import finished, opened, recorded_plan
 from smc_bench.report.figures import plots
@@ -25,6 +26,7 @@ from smc_bench.report.published.against import against_reported
 from smc_bench.report.published.reported import read_reported
 from smc_bench.report.tables import tables
 from smc_bench.report.tables.methods import read_methods
+from smc_bench.store.store import Store
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -43,13 +45,13 @@ def reports() -> list[tuple[str, str]]:
     return list(dict.fromkeys((first, second) for first, second, *_ in words))
 
 
-def makers(results: Results, suite: Path) -> dict[str, Make]:
+def makers(results: Results, suite: Path, store: Store) -> dict[str, Make]:
     """What writes each file of one report. No PDF or LaTeX: `smc-bench report` has them."""
     reported, methods = read_reported(REPORTED), read_methods([REPORTED])
     curves = published_curves(results.plan, reported, methods)
     found = {**tables.makers(results), **plots.makers(results, curves=curves)}
     found = {name: make for name, make in found.items() if name[-4:] not in (".pdf", ".tex")}
-    verdicts = judge(claims_about(suite), results)
+    verdicts = judge(claims_about(suite), results, lambda: measurements(results, store))
     answers = against_reported(results, reported, methods)
     pages = {
         "verdicts.md": verdict_text.markdown(results, verdicts) if verdicts else "",
@@ -74,7 +76,7 @@ def write(records: Path, target: Path) -> list[Path]:
             problems += results.problems
             data = results.data
             if data.loc[data["arm"] != DENSE_ARM, "value"].notna().any():
-                paths += write_all(target / name / profile, makers(results, suite))
+                paths += write_all(target / name / profile, makers(results, suite, store))
     if problems:
         raise SmcBenchError("\n".join(problems))
     return paths

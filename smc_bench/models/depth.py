@@ -56,7 +56,9 @@ def with_all_layers(model: Any) -> Any:
         return model
     whole = copy.deepcopy(model)
     path, there = _blocks(whole)
-    more = [copy.deepcopy(there[0]) for _ in range(int(said["of"]) - len(there))]
+    # With the model's own configuration, by which it chooses how attention is computed.
+    missing = range(int(said["of"]) - len(there))
+    more = [copy.deepcopy(there[0], {id(whole.config): whole.config}) for _ in missing]
     for name in _BY_LAYER:
         given = getattr(whole.config, name, None)
         if isinstance(given, list):

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig
 
 from smc_bench.errors import ModelError
-from smc_bench.export.measure import filled
+from smc_bench.export.measure import filled, size_of
 from smc_bench.models.depth import KEPT_LAYERS, keep_layers, with_all_layers
 from smc_bench.models.load import load_model
 from tests.helpers.engine import recipe
@@ -74,6 +74,8 @@ def test_measured_beside_the_whole_depth(tmp_path: Path) -> None:
     assert sum(p.numel() for p in dense.parameters()) == count
     assert dense.config.num_hidden_layers == 5
     assert again.config.num_hidden_layers == 2
+    head = "sequence_classification"
+    assert 5 * size_of(again, head, 8).encoder_macs == 2 * size_of(dense, head, 8).encoder_macs
     whole = tiny("bert", layers=2)
     assert with_all_layers(whole) is whole
 
