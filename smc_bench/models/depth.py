@@ -80,7 +80,7 @@ def _put(model: Any, path: str, blocks: list[nn.Module]) -> None:
     for index, block in enumerate(blocks):
         for module in block.modules():
             if hasattr(module, "layer_idx"):
-                module.layer_idx = index
+                module.layer_idx = index  # type: ignore[assignment]
     for name in _COUNTS:
         if name in vars(model.config):
             setattr(model.config, name, len(blocks))

@@ -16,6 +16,7 @@ from smc_bench.report.claims import text as verdict_text
 from smc_bench.report.claims.verdicts import AT_SPEED, Verdict, judge
 from smc_bench.report.data.measured import measurements
 from smc_bench.report.data.results import Results
+from smc_bench.report.html.sentences import verdict_views
 from smc_bench.report.statistics.at_speed import Curve, compare_at_speed
 from smc_bench.report.statistics.compare import Place, Score
 from smc_bench.report.statistics.examples import Parts
@@ -171,6 +172,9 @@ def test_where_curves_do_not_meet_it_can_not_be_told(tmp_path: Path) -> None:
     assert found.word == "can't tell"
     text = verdict_text.markdown(results, [found])
     assert "bad was measured from 1.25 to 2.50 times as fast" in text
+    (view,) = verdict_views([found])
+    assert view.name.startswith("it, at equal measured speed (torch 9.9, 1 x 128")
+    assert "On sst2 at 2.8 times as fast there is no comparison: bad" in view.sentences[0].text
     both = judged(results, store, claim(speed={**speed, "speedups": [2.0, 2.8]}))
     assert [finding.word for finding in both[0].findings] == ["supported", "can't tell"]
     assert both[0].word == "can't tell"
