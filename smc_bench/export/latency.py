@@ -30,8 +30,9 @@ from smc_bench.models.reshape import reshape
 from smc_bench.models.shapes import LayerShape, Shapes
 from smc_bench.models.units import blocks
 from smc_bench.store.provenance import processor
+from smc_bench.tasks.base import Head
 
-_HEAD = "sequence_classification"
+_HEAD: Head = "sequence_classification"
 _POINTS = 12  # counts above none at which a kind is timed, where a layer has more than so many
 _VOCABULARY = 512
 ROUNDS, REPEATS = 7, 3

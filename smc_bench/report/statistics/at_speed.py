@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from smc_bench.report.statistics.compare import Comparison, Place, Score, contrast
 
 Point = tuple[float, Score]
@@ -76,7 +78,7 @@ def _mixed(weighed: list[tuple[float, Score]]) -> Score:
     first = parts[0]
     if first is None or any(part is None or part.source != first.source for part in parts):
         return Score(value, None, cell)
-    values = sum(w * s.parts.values for w, s in weighed if s.parts is not None)
+    values = np.sum([w * s.parts.values for w, s in weighed if s.parts is not None], axis=0)
     return Score(value, replace(first, values=values), cell)
 
 
