@@ -10,6 +10,7 @@ small: neither costs time.
 from __future__ import annotations
 
 import copy
+import os
 import statistics
 import sys
 import tempfile
@@ -54,7 +55,7 @@ def measure_table(
     Raises:
         ModelError: The architecture's units are not known, or the engine is not installed.
     """
-    installed = version(target.engine)
+    installed, load = version(target.engine), round(os.getloadavg()[0], 2)
     model = random_model(folder)
     there = blocks(model)
     dense = (there[0].groups, there[0].neurons)
@@ -64,7 +65,7 @@ def measure_table(
         runs = {shape: _run(shaped(model, shape), target, Path(name)) for shape in shapes}
         taken = take_turns(runs, rounds, repeats)
     ms = {shape: statistics.median(wall) for shape, (wall, _) in taken.items()}
-    return table_of(ms, len(there), target, installed)
+    return table_of(ms, len(there), target, installed, load)
 
 
 def points(count: int) -> list[int]:
@@ -74,7 +75,7 @@ def points(count: int) -> list[int]:
 
 
 def table_of(
-    ms: dict[Shape, float], layers: int, target: SpeedTarget, installed: str
+    ms: dict[Shape, float], layers: int, target: SpeedTarget, installed: str, load: float
 ) -> LatencyTable:
     """A table from the times of whole models.
 
@@ -83,6 +84,7 @@ def table_of(
         layers: Of each.
         target: Engine, batch, length and threads.
         installed: Version of the engine.
+        load: Load average when measuring began.
     """
     rest, dense = ms[0, 0], max(ms)
     heads = {n: time for (n, other), time in ms.items() if not other}
@@ -100,6 +102,7 @@ def table_of(
         heads=_rising(heads, layers),
         neurons=_rising(neurons, layers),
         whole_ms=ms[dense],
+        load=load,
     )
 
 

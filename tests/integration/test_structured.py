@@ -84,7 +84,7 @@ def test_what_units_can_not_reach_is_refused_at_once(
 TABLE = LatencyTable(
     processor="another machine", threads=1, engine="torch", version="2", torch="2", batch=1,
     length=16, layers=2, rest_ms=1.0, heads=((0, 0.0), (1, 1.0), (2, 2.0)),
-    neurons=((0, 0.0), (32, 2.5)), whole_ms=10.0,
+    neurons=((0, 0.0), (32, 2.5)), whole_ms=10.0, load=0.1,
 )  # fmt: skip
 
 

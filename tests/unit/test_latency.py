@@ -23,11 +23,12 @@ MS = {
 
 
 def test_a_layers_time_is_the_difference_over_the_layers() -> None:
-    table = table_of(MS, 3, ASKED, "7")
+    table = table_of(MS, 3, ASKED, "7", 0.2)
     assert table.rest_ms == 5.0
     assert table.heads == ((0, 0.0), (1, 2.0), (2, 3.0))
     assert table.neurons == ((0, 0.0), (8, 1.0), (16, 2.0))
     assert table.dense_ms == 5.0 + 3 * (3.0 + 2.0)
+    assert table.load == 0.2
     assert (table.whole_ms, table.version, table.batch, table.length) == (19.5, "7", 2, 8)
     # Interpolated between 8 and 16 neurons; two thousand ticks are a fifth of the dense time.
     assert table.ticks("neuron")[12] == round(1.5 / 20 * 10_000)
@@ -37,7 +38,7 @@ def test_a_layers_time_is_the_difference_over_the_layers() -> None:
 
 def test_noise_makes_no_larger_layer_faster() -> None:
     noisy = {**MS, (1, 0): 4.0, (2, 0): 5.0 + 3 * 3}
-    assert table_of(noisy, 3, ASKED, "7").heads == ((0, 0.0), (1, 0.0), (2, 3.0))
+    assert table_of(noisy, 3, ASKED, "7", 0.2).heads == ((0, 0.0), (1, 0.0), (2, 3.0))
 
 
 def test_points_hold_none_and_all() -> None:
@@ -68,7 +69,7 @@ def test_a_real_table(engine: str, tiny_model: Path) -> None:
 
 
 def test_kept_by_what_its_times_hang_on(tmp_path: Path) -> None:
-    table, key = table_of(MS, 3, ASKED, "7"), latencies.key_of(ASKED, "path:sha256:1")
+    table, key = table_of(MS, 3, ASKED, "7", 0.2), latencies.key_of(ASKED, "path:sha256:1")
     assert latencies.stored(tmp_path, key) is None
     path = latencies.path_of(tmp_path, key)
     path.parent.mkdir()
@@ -96,7 +97,7 @@ def test_kept_by_what_its_times_hang_on(tmp_path: Path) -> None:
 def test_a_changed_file_is_no_table(
     change: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    table, key = table_of(MS, 3, ASKED, "7"), latencies.key_of(ASKED, "pin")
+    table, key = table_of(MS, 3, ASKED, "7", 0.2), latencies.key_of(ASKED, "pin")
     content = {"key": key, "sha256": table.sha256, "table": table.model_dump(mode="json")}
     path = latencies.path_of(tmp_path, key)
     path.parent.mkdir()

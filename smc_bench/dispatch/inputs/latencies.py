@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,10 @@ from smc_bench.store.files import read_json, write_json
 from smc_bench.store.provenance import processor
 
 FOLDER = "latencies"
+BUSY = 0.5
+"""Load average from which on somebody else was at work."""
+
+_log = logging.getLogger(__name__)
 
 
 def key_of(target: SpeedTarget, model_pin: str) -> dict[str, Any]:
@@ -126,5 +131,13 @@ def choose(root: Path, key: dict[str, Any], target: SpeedTarget, folder: Path) -
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise StoreError(f"the table of latencies could not be measured: {last}") from None
     content = {"key": key, "sha256": table.sha256, "table": table.model_dump(mode="json")}
-    write_json(path_of(root, key), content)
+    path = path_of(root, key)
+    write_json(path, content)
+    if table.load > BUSY:
+        _log.warning(
+            "the table of latencies was measured while the machine had other work (load %.1f): "
+            "for a better one remove %s and run again on a quiet machine",
+            table.load,
+            path,
+        )
     return table

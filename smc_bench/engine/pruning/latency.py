@@ -44,6 +44,7 @@ class LatencyTable(Strict):
         neurons: Neurons left in a layer, and the time of its feed-forward layer.
         whole_ms: Time of the dense model as measured; beside the sum of its parts it shows how well
             these add up.
+        load: Load average of the machine when measuring began; above half others were at work.
     """
 
     processor: str
@@ -59,6 +60,7 @@ class LatencyTable(Strict):
     heads: Times
     neurons: Times
     whole_ms: float = Field(gt=0.0)
+    load: float = Field(ge=0.0)
 
     @model_validator(mode="after")
     def _rising(self) -> LatencyTable:

@@ -35,7 +35,8 @@ def speed_comparisons(
     ]
     for key, part in mine.groupby(_WHERE, sort=False):
         assert isinstance(key, tuple)
-        yield _name(claim, key), list(_comparisons(claim, results, part))
+        busy = "; the machine had other work" if bool(part["busy"].any()) else ""
+        yield _name(claim, key) + busy, list(_comparisons(claim, results, part))
 
 
 def _name(claim: Claim, key: tuple[object, ...]) -> str:

@@ -33,7 +33,7 @@ def table(
 ) -> LatencyTable:
     content = {
         "processor": "toy", "threads": 1, "engine": "torch", "version": "1", "torch": "1",
-        "batch": 1, "length": 128, "layers": layers, "rest_ms": 1.0, "whole_ms": 20.0,
+        "batch": 1, "length": 128, "layers": layers, "rest_ms": 1.0, "whole_ms": 20.0, "load": 0.0,
         "heads": list(enumerate(heads)), "neurons": neurons, **more,
     }  # fmt: skip
     return LatencyTable.model_validate(content)

@@ -120,7 +120,9 @@ def claim(**changes: Any) -> Claim:
     return Claim.model_validate({**content, **changes})
 
 
-def made(folder: Path, processors: tuple[str, ...] = ("a processor",)) -> tuple[Results, Store]:
+def made(
+    folder: Path, processors: tuple[str, ...] = ("a processor",), load: float = 0.1
+) -> tuple[Results, Store]:
     """Right answers: good 90 % at 0.5 and 80 % at 0.8, bad ten points less, each seed alike."""
     suite = suite_file(folder, sparsity="0.5, 0.8")
     skill = {"dense": {0.0: 95}, "good": {0.5: 90, 0.8: 80}, "bad": {0.5: 80, 0.8: 70}}
@@ -135,7 +137,7 @@ def made(folder: Path, processors: tuple[str, ...] = ("a processor",)) -> tuple[
         cell, ms = entry.cell, MS[entry.arm][entry.target]
         machine = processors[index % len(processors)]
         sha = results.records[cell.id].weights_sha256
-        own = measured_of(cell.id, sha, {("torch", 1): (30.0, ms)}, processor=machine)
+        own = measured_of(cell.id, sha, {("torch", 1): (30.0, ms)}, processor=machine, load=load)
         write_measured(store.folder(cell.folder).path, own)
     return results, store
 
@@ -163,6 +165,12 @@ def test_a_verdict_at_equal_speed(tmp_path: Path) -> None:
     (plain,) = verdict_text.as_json([found])
     assert (plain["comparisons"][0]["speedup"], plain["comparisons"][0]["sparsity"]) == (2.0, None)
     json.dumps(plain, allow_nan=False)
+
+
+def test_a_busy_machine_is_named(tmp_path: Path) -> None:
+    results, store = made(tmp_path, load=3.0)
+    (found,) = judged(results, store, claim())
+    assert found.where.endswith("a processor; the machine had other work")
 
 
 def test_where_curves_do_not_meet_it_can_not_be_told(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_target_in_speed_and_its_table_change_the_identity() -> None:
     table = {
         "processor": "p", "threads": 1, "engine": "torch", "version": "1", "torch": "1",
         "batch": 1, "length": 128, "layers": 1, "rest_ms": 1.0, "heads": [[0, 0], [1, 1]],
-        "neurons": [[0, 0], [1, 1]], "whole_ms": 3.0,
+        "neurons": [[0, 0], [1, 1]], "whole_ms": 3.0, "load": 0.0,
     }  # fmt: skip
     base = with_value(BASE, "recipe.structure", "heads")
     targets: list[Any] = [None, {"speedup": 2.0}, {"speedup": 2.0, "batch": 8}]
