@@ -12,6 +12,7 @@ from smc_bench.dispatch.inputs import latencies
 from smc_bench.engine.pruning.latency import SpeedTarget
 from smc_bench.errors import StoreError
 from smc_bench.export.latency import measure_table, points, random_model, shaped, table_of
+from smc_bench.export.measure import OPSET
 from smc_bench.models.units import blocks
 
 ASKED = SpeedTarget(speedup=1.1, batch=2, length=8)
@@ -114,5 +115,6 @@ def test_a_model_without_any_head_is_written_and_run(tmp_path: Path, tiny_model:
     from smc_bench.export.onnx import write_onnx
 
     made = shaped(random_model(tiny_model), (0, 16))
-    report = write_onnx(made, "sequence_classification", tmp_path / "model.onnx", shape=(2, 8))
+    path = tmp_path / "model.onnx"
+    report = write_onnx(made, "sequence_classification", path, shape=(2, 8), opset=OPSET)
     assert report.difference is not None
