@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from smc_bench.dispatch.inputs import latencies
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.engine.pruning.latency import SpeedTarget
 from smc_bench.errors import StoreError
 from smc_bench.export.latency import measure_table, points, random_model, shaped, table_of
 from smc_bench.export.measure import OPSET
 from smc_bench.models.units import blocks
+from smc_bench.sources import Lock, Roots
 
 ASKED = SpeedTarget(speedup=1.1, batch=2, length=8)
 # Three layers, whose heads take h + 1 ms and neurons n / 8 ms, on top of 5 ms.
@@ -118,3 +120,17 @@ def test_a_model_without_any_head_is_written_and_run(tmp_path: Path, tiny_model:
     path = tmp_path / "model.onnx"
     report = write_onnx(made, "sequence_classification", path, shape=(2, 8), opset=OPSET)
     assert report.difference is not None
+
+
+def test_an_engine_that_is_not_here_is_said_only_where_it_is_needed(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan without measuring has no table yet; measuring names what to install."""
+    monkeypatch.setattr(latencies, "installed", lambda engine: False)
+    lock, roots = Lock.load(tmp_path / "lock.json"), Roots(tmp_path, tmp_path / "cache", True)
+    asked, suite = SpeedTarget(speedup=2.0, engine="openvino"), tmp_path / "suite.yaml"
+    plain = SourcePins(roots, lock, network=False)
+    assert plain.latencies(asked, str(tiny_model), suite) is None
+    measuring = SourcePins(roots, lock, network=False, measure=True)
+    with pytest.raises(StoreError, match="openvino is not installed"):
+        measuring.latencies(asked, str(tiny_model), suite)

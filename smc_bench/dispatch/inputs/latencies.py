@@ -8,11 +8,12 @@ file.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,23 @@ BUSY = 0.5
 _log = logging.getLogger(__name__)
 
 
+def installed(engine: str) -> bool:
+    """Whether an engine is there, so that this machine may have a table of it."""
+    return importlib.util.find_spec(engine) is not None
+
+
 def key_of(target: SpeedTarget, model_pin: str) -> dict[str, Any]:
     """Everything that a table's times hang on.
 
     Raises:
         StoreError: The engine is not installed.
     """
-    try:
-        versions = [version(target.engine), version("torch")]
-    except PackageNotFoundError:
+    if not installed(target.engine):
         raise StoreError(
             f"target: {target.engine} is not installed: pip install 'smc-bench[inference]', or "
             "name a table that was measured elsewhere (target.table)"
-        ) from None
+        )
+    versions = [version(target.engine), version("torch")]
     return {
         "processor": processor(),
         "engine": target.engine,

@@ -46,7 +46,10 @@ class SourcePins:
         pin = self.model(model)
         if pin == UNRESOLVED:
             return None
-        root, key = self.lock.path.parent, latencies.key_of(target, pin)
+        root = self.lock.path.parent
+        if not self.measure and not latencies.installed(target.engine):
+            return None
+        key = latencies.key_of(target, pin)
         if not self.measure:
             return latencies.stored(root, key)
         ref = weights.ModelRef.parse(model)
