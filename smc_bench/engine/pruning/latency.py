@@ -1,7 +1,7 @@
 """A target in speed, and the table of latencies that says how fast a model of some shape is.
 
 A table has the time of a whole layer's attention by the heads that are left in it, and of its
-feed-forward layer by its neurons (ZipLM, arXiv 2302.04089, section 3.2); a model's predicted time
+feed-forward layer by its neurons (ZipLM, arXiv 2302.04089); a model's predicted time
 is their sum and that of the rest. Sums are taken in whole ticks, ten thousand of which are about
 the dense model's time, so that a choice of units can be exact. No torch here: recipes hold tables.
 """

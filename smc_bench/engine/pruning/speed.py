@@ -2,7 +2,7 @@
 
 Per layer and kind the units of least saliency go, so that what is left to choose is how many: a
 knapsack with one choice a group, solved exactly by dynamic programming over ticks of a table of
-latencies (as ZipLM does: arXiv 2302.04089, section 3.2, after SPDY, arXiv 2201.09574).
+latencies (as ZipLM does: arXiv 2302.04089, after SPDY, arXiv 2201.13096).
 """
 
 from __future__ import annotations
