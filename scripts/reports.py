@@ -12,6 +12,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import count_paths
+import mechanism
+
 from smc_bench.errors import SmcBenchError
 from smc_bench.report.claims import text as verdict_text
 from smc_bench.report.claims.verdicts import judge
@@ -34,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REPRODUCTION = ROOT / "results" / "reproduction"
 RECORDS = REPRODUCTION / "records"
 REPORTED = ROOT / "results" / "reported"
-KEPT = ("README.md", "records")
+COUNTS = REPRODUCTION / "head_paths.csv"
+KEPT = ("README.md", "records", COUNTS.name)
 """Written by hand, and what all else is made from."""
 
 
@@ -71,6 +75,8 @@ def write(records: Path, target: Path) -> list[Path]:
         OSError: A file can't be written.
     """
     paths: list[Path] = []
+    collapsed: list[mechanism.Row] = []
+    counts = count_paths.read(COUNTS)
     with opened(records) as store:
         found, problems = finished(store)
         for name, profile in reports():
@@ -80,6 +86,11 @@ def write(records: Path, target: Path) -> list[Path]:
             data = results.data
             if data.loc[data["arm"] != DENSE_ARM, "value"].notna().any():
                 paths += write_all(target / name / profile, makers(results, suite, store))
+                if name == mechanism.SUITE:
+                    collapsed += mechanism.rows(results, profile, counts)
+    if collapsed:
+        page = partial(text, content=mechanism.markdown(collapsed))
+        paths += write_all(target / mechanism.SUITE, {"mechanism.md": page})
     if problems:
         raise SmcBenchError("\n".join(problems))
     return paths

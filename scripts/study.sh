@@ -20,12 +20,12 @@ collect() {
     "$BIN/python" scripts/reports.py
 }
 
-# An interruption ends the queue; anything else that goes wrong costs its own line alone.
+# An interruption (Ctrl-C, or a termination signal) ends the queue; anything else that goes wrong costs its own line alone.
 step() {
     "$BIN/smc-bench" "$@" --results "$RESULTS" --jobs "$JOBS"
     local code=$?
     collect
-    [ "$code" -ne 130 ] || exit 130
+    if [ "$code" -eq 130 ] || [ "$code" -eq 143 ]; then exit "$code"; fi
     return "$code"
 }
 

@@ -144,7 +144,8 @@ class ResultsFolder:
         None), ``precision``; ``metric`` (the task's primary one), ``value`` and ``trivial`` (the
         best that ignores the input) in percent; measured ``scope_sparsity``, ``encoder_sparsity``,
         ``model_sparsity`` 0..1; ``constant`` (whether the output on the first evaluation split
-        does not depend on the input; None where it was not looked at); ``steps``, ``seconds`` of
+        does not depend on the input; None where it was not looked at); ``head_paths`` (ways through
+        non-zero weights of the head; None where unknown); ``steps``, ``seconds`` of
         training, ``device``, ``processor``, ``commit``, ``finished`` (UTC).
         """
         return cell_frame(self._found)

@@ -155,6 +155,9 @@ class Measured(Stored):
         prefix_steps: The first so many steps were taken by another cell that shares the prefix.
         outputs: Whether logits depend on the input, by split; of the training split on some rows.
         weights_left: Weights that are not zero in the saved file, and all, of each prunable tensor.
+        head_paths: Ways through non-zero weights from the encoder to the logits that are left, and
+            those of a dense head; None where the head is no plain chain of layers, and in old
+            records. See ``models/head_paths.py``.
         files_sha256: Hashes of the other saved files (config, tokenizer), by name; old records
             have none.
         predicted: Speed by the table of latencies, where the target is a speed.
@@ -175,6 +178,7 @@ class Measured(Stored):
     prefix_steps: Whole = 0
     outputs: dict[str, OutputCheck] = Field(default_factory=dict)
     weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    head_paths: tuple[Whole, Whole] | None = Field(None, exclude_if=lambda paths: paths is None)
     files_sha256: dict[str, str] = Field(default_factory=dict)
     predicted: PredictedSpeed | None = Field(None, exclude_if=lambda found: found is None)
 
@@ -185,6 +189,8 @@ class Measured(Stored):
         for name, (left, total) in self.weights_left.items():
             if not 0 <= left <= total:
                 raise ValueError(f"{name}: {left} of {total} weights are left")
+        if self.head_paths and self.head_paths[0] > self.head_paths[1]:
+            raise ValueError("head_paths: {} of {} paths are left".format(*self.head_paths))
         by_tensor = sum(total - left for left, total in self.weights_left.values())
         by_component = sum(count.zeros for count in self.sparsity.components.values())
         if self.weights_left and by_tensor != by_component:

@@ -35,6 +35,7 @@ from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
 from smc_bench.models.components import component_map
 from smc_bench.models.conv1d import as_stored, save_model
+from smc_bench.models.head_paths import head_paths
 
 _log = logging.getLogger(__name__)
 
@@ -206,6 +207,7 @@ class _CellRun:
             rows=rows,
             outputs=checks,
             weights_left=left_by_tensor(weights, trainer.pruner.parts),
+            head_paths=head_paths(trainer.raw, weights),
             weights_sha256=hashes.pop(_WEIGHTS_FILE),
             files_sha256=hashes,
             train_seconds=trained.seconds,

@@ -85,6 +85,8 @@ def _measured(record: Mapping[str, Any]) -> Iterator[str]:
     empty = [name for name, (kept, total) in left.items() if total and not kept]
     if empty:
         yield f"  no weight is left of {', '.join(empty)}"
+    if record.get("head_paths"):
+        yield "  {:,} of {:,} paths through the head are left".format(*record["head_paths"])
     for event in record["events"]:
         shares = "  ".join(f"{key} {value:.4g}" for key, value in event.items() if key != "step")
         yield f"  pruned at step {event['step']:g}: {shares}"

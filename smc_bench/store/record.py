@@ -56,6 +56,8 @@ class Record(Measured):
         outputs: Whether the output depends on the input, by split: every evaluated split, and at
             the end of training at most 256 sequences of the training split.
         weights_left: Weights that are not zero, and all, of each prunable tensor.
+        head_paths: Ways through non-zero weights from the encoder to the logits: those left, and
+            those of a dense head. None in older records, and where a norm stands in the head.
         files_sha256: SHA-256 of the other files in ``weights/``; empty in older records.
         predicted: Speed by the table of latencies, and its hash, where the target is a speed;
             ``smc-bench measure`` tells the measured one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ COMMITTED = ROOT / "results" / "reproduction"
 
 
 @pytest.fixture(scope="module")
-def script() -> Any:
+def script() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts")
+        yield _loaded()
+
+
+def _loaded() -> Any:
     spec = importlib.util.spec_from_file_location("reports", ROOT / "scripts" / "reports.py")
     assert spec is not None
     assert spec.loader is not None

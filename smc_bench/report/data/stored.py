@@ -33,7 +33,7 @@ from smc_bench.tasks.specs import SPECS, TaskSpec
 COLUMNS = [
     "task", "model", "scorer", "scope", "target", "sparsity_over", "seed", "teacher", "precision",
     "metric", "value", "trivial", "scope_sparsity", "encoder_sparsity", "model_sparsity",
-    "constant", "steps", "seconds", "device", "processor", "commit", "finished",
+    "constant", "head_paths", "steps", "seconds", "device", "processor", "commit", "finished",
 ]  # fmt: skip
 
 
@@ -179,12 +179,14 @@ def _row(item: Finished) -> list[Any]:
         metric = primary_metric(cell)
     output = record.outputs.get(cell.task.eval_splits[0])
     measured, origin = record.sparsity, record.provenance
+    paths = None if record.head_paths is None else record.head_paths[0]
     return [
         cell.task.name, cell.model, "" if dense else cell.recipe.scorer,
         "" if dense else "+".join(cell.recipe.scope), cell.sparsity, cell.recipe.sparsity_over,
         cell.seed, cell.teacher, cell.recipe.train.precision,
         metric, record.metrics.get(metric), record.trivial.get(metric),
         measured.scope.share, measured.encoder.share, measured.model.share,
-        None if output is None else output.all_equal, record.total_steps, record.train_seconds,
-        record.device, origin.get("processor"), origin.get("git_commit"), record.finished,
+        None if output is None else output.all_equal, paths,
+        record.total_steps, record.train_seconds, record.device,
+        origin.get("processor"), origin.get("git_commit"), record.finished,
     ]  # fmt: skip

@@ -53,7 +53,8 @@ def caveats(results: Results) -> list[str]:
     """Notes on a suite's finished cells."""
     groups = list(_groups(results))
     found = _no_better(groups) + _constant(results, groups)
-    return found + _left(results, groups) + _empty_tensors(results, groups)
+    found += _left(results, groups) + _empty_tensors(results, groups)
+    return found + _no_path(results, groups)
 
 
 def _groups(results: Results) -> Iterator[_Group]:
@@ -185,6 +186,26 @@ def _empty_tensors(results: Results, groups: Sequence[_Group]) -> list[str]:
             shown = ", ".join(list(names)[:_SHOWN])
             more = f" and {len(names) - _SHOWN} more tensors" if len(names) > _SHOWN else ""
             found.append(f"{_who(group, groups)}{group.level}: no weight is left of {shown}{more}.")
+    return found
+
+
+def _no_path(results: Results, groups: Sequence[_Group]) -> list[str]:
+    """Heads whose every layer has weights left, while no way leads through all of them."""
+    found = []
+    for group in groups:
+        records = [results.records[cell] for cell in group.cells]
+        none = sum(
+            record.head_paths is not None
+            and not record.head_paths[0]
+            and record.sparsity.components["head"].share < 1.0
+            for record in records
+        )
+        if none:
+            of = f"{none} of {len(records)} seeds: " if len(records) > 1 else ""
+            found.append(
+                f"{_who(group, groups)}{group.level}: {of}no path of non-zero weights leads "
+                "through the head, so the output can't depend on the input."
+            )
     return found
 
 

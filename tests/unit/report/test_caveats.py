@@ -52,6 +52,20 @@ def text(folder: Path, plan: Plan) -> str:
     return tables.markdown(Results.of(plan, Store(folder / "r")))
 
 
+def test_a_head_without_a_path_is_told_though_its_layers_have_weights(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    few = {"zeros": 148_187, "total": 148_224}
+    change(tmp_path, plan, "bad", head=few, head_paths=[0, 294_912])
+    assert "- bad at 0.8: 3 of 3 seeds: no path of non-zero weights leads through the head" in text(
+        tmp_path, plan
+    )
+    change(tmp_path, plan, "bad", head_paths=[1, 294_912])
+    assert "no path" not in text(tmp_path, plan)
+    # Where no weight is left at all, the note on the head's weights has said so.
+    change(tmp_path, plan, "bad", head=few | {"zeros": 148_224}, head_paths=[0, 294_912])
+    assert "no path" not in text(tmp_path, plan)
+
+
 def test_a_head_with_few_weights_left_is_counted_and_nothing_more_said(tmp_path: Path) -> None:
     """Four weights of 148,224 told the classes apart: 79.7 where constant answers score 50.9."""
     plan = plan_of(tmp_path)
