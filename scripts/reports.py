@@ -19,15 +19,17 @@ from smc_bench.errors import SmcBenchError
 from smc_bench.report.claims import text as verdict_text
 from smc_bench.report.claims.verdicts import judge
 from smc_bench.report.data.curves import published_curves
+from smc_bench.report.data.measured import measurements
 from smc_bench.report.data.results import Results
 from smc_bench.report.data.stored import finished, opened, recorded_plan
-from smc_bench.report.figures import plots
+from smc_bench.report.figures import plots, speedup
 from smc_bench.report.outputs import Make, text, write_all
 from smc_bench.report.published import text as against_text
 from smc_bench.report.published.against import against_reported
 from smc_bench.report.published.reported import read_reported
-from smc_bench.report.tables import tables
+from smc_bench.report.tables import measured, tables
 from smc_bench.report.tables.methods import read_methods
+from smc_bench.store.store import Store
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -48,16 +50,19 @@ def reports() -> list[tuple[str, str]]:
     return list(dict.fromkeys([("quickstart", "laptop"), *study]))
 
 
-def makers(results: Results, suite: Path) -> dict[str, Make]:
+def makers(results: Results, suite: Path, store: Store) -> dict[str, Make]:
     """What writes each file of one report. No PDF or LaTeX: `smc-bench report` has them."""
     reported, methods = read_reported(REPORTED), read_methods([REPORTED])
     curves = published_curves(results.plan, reported, methods)
     found = {**tables.makers(results), **plots.makers(results, curves=curves)}
+    timed = measurements(results, store)
+    found |= speedup.makers(results, timed)
     found = {name: make for name, make in found.items() if name[-4:] not in (".pdf", ".tex")}
-    verdicts = judge(claims_about(suite), results)
+    verdicts = judge(claims_about(suite), results, lambda: timed)
     answers = against_reported(results, reported, methods)
     pages = {
         "verdicts.md": verdict_text.markdown(results, verdicts) if verdicts else "",
+        "measured.md": measured.markdown(results, timed) if timed.anything else "",
         "against.md": against_text.markdown(results, answers) if answers else "",
     }
     return found | {name: partial(text, content=page) for name, page in pages.items() if page}
@@ -81,7 +86,7 @@ def write(records: Path, target: Path) -> list[Path]:
             problems += results.problems
             data = results.data
             if data.loc[data["arm"] != DENSE_ARM, "value"].notna().any():
-                paths += write_all(target / name / profile, makers(results, suite))
+                paths += write_all(target / name / profile, makers(results, suite, store))
                 if name == mechanism.SUITE:
                     collapsed += mechanism.rows(results, profile, counts)
     if collapsed:

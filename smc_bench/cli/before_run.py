@@ -57,6 +57,17 @@ def refuse_unmeasured_precision(cells: Mapping[str, Cell]) -> None:
         )
 
 
+def refuse_unmeasured_latencies(cells: Mapping[str, Cell]) -> None:
+    """Refuse a target in speed where its table would be measured on a machine that is not asked."""
+    targets = [cell.recipe.target for cell in cells.values() if cell.recipe.target is not None]
+    if not all(target.known for target in targets):
+        raise SuiteError(
+            "target: {speedup: ...} goes by a table of latencies, and a local run measures it on "
+            "its own machine: for other machines name the file of one (target.table; runs keep "
+            "theirs in RESULTS/latencies)"
+        )
+
+
 def refuse_paper_without_gpu(plan: Plan, cells: Mapping[str, Cell]) -> None:
     """Say what a suite's own size costs without a GPU; leave unless its profile was named."""
     profile, model = plan.loaded.profile, plan.loaded.suite.model_name

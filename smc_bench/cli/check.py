@@ -9,6 +9,7 @@ import click
 from smc_bench.cli.common import Session, suite_command
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.inputs.model import look_at_model, on_this_machine
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.inputs.reachable import check_units
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import task_settings
@@ -36,7 +37,8 @@ def command(session: Session) -> None:
             get_task(entry.name)  # its class is there, and is one
         lengths = [task_settings(entry)[1].max_length for entry in found.suite.tasks]
         model = looked_at(found.suite.model, max(lengths))
-        check_units(found, on_this_machine(found.suite.model, session.roots, session.lock()))
+        folder = on_this_machine(found.suite.model, session.roots, session.lock())
+        check_units(found, folder, SourcePins(session.roots, session.lock(), network=False))
         tasks = ", ".join(entry.name for entry in found.suite.tasks)
         echo(
             f"{session.suite}: profile {profile}: ok ({len(found.suite.arms)} arms; {tasks}; "

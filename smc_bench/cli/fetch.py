@@ -10,6 +10,7 @@ import click
 from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.dispatch.inputs.bundle import write_bundle
 from smc_bench.dispatch.inputs.checks import Inputs, check_inputs
+from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.inputs.reachable import check_units
 from smc_bench.sources import rows, weights
 from smc_bench.suite.expand import task_settings
@@ -22,7 +23,8 @@ def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: No
         MissingDataError: If something is nowhere to be had.
         CorruptDataError: If something is not what its pin says, or a row is not one of the task's.
         ModelError: If the model is damaged, or not what its configuration says.
-        SuiteError: If the units of a recipe's structure can't come to a sparsity of the suite.
+        SuiteError: If the units of a recipe's structure can't come to a sparsity of the suite, or
+            to a speed by a table of latencies that is there.
     """
     suite, lock = session.load().suite, session.lock()
     reference = weights.ModelRef.parse(suite.model)
@@ -38,7 +40,7 @@ def fetch_inputs(session: Session, tell: Callable[[str], None] = lambda text: No
         tasks.append((spec, task, pins))
     folder = weights.folder(reference, pin, session.roots)
     check_inputs(Inputs(folder, pin, session.roots), tasks, say)
-    check_units(session.load(), folder)
+    check_units(session.load(), folder, SourcePins(session.roots, lock, network=False))
 
 
 @click.command("fetch")

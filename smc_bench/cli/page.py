@@ -55,9 +55,10 @@ def write_page(
 
 def _verdicts(session: Session, results: Results) -> Any:
     from smc_bench.report.claims.verdicts import judge
+    from smc_bench.report.data.measured import measurements
     from smc_bench.suite.claims import claims_about
 
-    return judge(claims_about(session.suite), results)
+    return judge(claims_about(session.suite), results, lambda: measurements(results, session.store))
 
 
 def _answers(session: Session, results: Results) -> Any:

@@ -108,8 +108,9 @@ def _verdicts(session: Session, results: Results) -> str:
     """Verdicts on the claims about this suite; empty where there are none."""
     from smc_bench.report.claims import text as verdict_text
     from smc_bench.report.claims.verdicts import judge
+    from smc_bench.report.data.measured import measurements
 
-    verdicts = judge(session.claims(), results)
+    verdicts = judge(session.claims(), results, lambda: measurements(results, session.store))
     return verdict_text.markdown(results, verdicts) if verdicts else ""
 
 

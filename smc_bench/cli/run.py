@@ -10,6 +10,7 @@ import click
 
 from smc_bench.cli.before_run import (
     refuse_paper_without_gpu,
+    refuse_unmeasured_latencies,
     refuse_unmeasured_precision,
     refuse_untuned,
     warn_of_slow_bf16,
@@ -126,6 +127,7 @@ def command(
         cells, session.store, paces, header=header, names=names_of(plan),
         jobs=machine.jobs if machine else 0, quiet=quiet,
     )  # fmt: skip
+    refuse_unmeasured_latencies(cells)
     runs_on: Backend
     if slurm is not None:
         refuse_unmeasured_precision(cells)

@@ -27,6 +27,7 @@ def command(session: Session, form: Form | None, claims: Path | None) -> None:
     """Say of each claim: supported, contradicted, can't tell, one seed only, or not run."""
     from smc_bench.report.claims import text as verdict_text
     from smc_bench.report.claims.verdicts import judge
+    from smc_bench.report.data.measured import measurements
     from smc_bench.report.data.results import Results
 
     whole = session.found is not None and session.found.whole
@@ -35,7 +36,7 @@ def command(session: Session, form: Form | None, claims: Path | None) -> None:
     known = session.claims(claims)
     plan = session.plan()
     results = Results.of(plan, session.store)
-    verdicts = judge(known, results)
+    verdicts = judge(known, results, lambda: measurements(results, session.store))
     tell_missing(session, plan)
     content = verdict_text.as_json(verdicts)
     if form == "json":
@@ -48,10 +49,10 @@ def command(session: Session, form: Form | None, claims: Path | None) -> None:
 
 def _flat(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each comparison; of a claim without any, one that says so."""
-    keys = ("task", "sparsity", "arm", "against", "effect", "low", "high")
+    keys = ("task", "sparsity", "speedup", "arm", "against", "effect", "low", "high")
     rows = []
     for claim in content:
-        head = {key: claim[key] for key in ("claim", "compare_at", "verdict")}
+        head = {key: claim[key] for key in ("claim", "compare_at", "where", "verdict")}
         found = claim["comparisons"] or [{"verdict": "; ".join(claim["reasons"])}]
         rows += [
             {**head, **{key: one.get(key) for key in keys}, "finding": one["verdict"]}

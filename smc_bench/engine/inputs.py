@@ -31,6 +31,7 @@ from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
+from smc_bench.models.depth import keep_layers
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.models.recompute import recompute_blocks
@@ -141,12 +142,20 @@ class CellInputs:
     def _start(self) -> Any:
         train = self.recipe.train
         if train.start_from == "teacher":
-            return self._load(self.context.teacher_folder(), train.dropout, finished=True)
-        model = self._load(self.context.model_folder(), train.dropout)
+            return self._shallow(
+                self._load(self.context.teacher_folder(), train.dropout, finished=True)
+            )
+        model = self._shallow(self._load(self.context.model_folder(), train.dropout))
         if train.head == "encoder_scale":
             scale_head(model)
         elif train.head == "trained":
             copy_head(model, self._load(self.context.teacher_folder(), finished=True))
+        return model
+
+    def _shallow(self, model: Any) -> Any:
+        kept = self.recipe.train.keep_layers
+        if kept is not None:
+            keep_layers(model, kept)
         return model
 
     def feed(self, model: Any) -> Feed:

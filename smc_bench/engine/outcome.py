@@ -123,6 +123,18 @@ class OutputCheck(Stored):
     one_class: bool | None = None
 
 
+class PredictedSpeed(Stored):
+    """How fast a model is by a table of latencies, where the recipe's target is a speed.
+
+    Attributes:
+        speedup: The dense model's time over this one's, both sums of the table's parts.
+        table_sha256: Of the table's content, which stands in ``cell.recipe.target.table``.
+    """
+
+    speedup: Annotated[float, Field(ge=1.0, allow_inf_nan=False, strict=True)]
+    table_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Measured(Stored):
     """What was measured of a finished cell; ranges are checked.
 
@@ -148,6 +160,7 @@ class Measured(Stored):
             records. See ``models/head_paths.py``.
         files_sha256: Hashes of the other saved files (config, tokenizer), by name; old records
             have none.
+        predicted: Speed by the table of latencies, where the target is a speed.
     """
 
     metrics: Annotated[Metrics, Field(min_length=1)]
@@ -167,6 +180,7 @@ class Measured(Stored):
     weights_left: dict[str, tuple[int, int]] = Field(default_factory=dict)
     head_paths: tuple[Whole, Whole] | None = Field(None, exclude_if=lambda paths: paths is None)
     files_sha256: dict[str, str] = Field(default_factory=dict)
+    predicted: PredictedSpeed | None = Field(None, exclude_if=lambda found: found is None)
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:

@@ -18,12 +18,15 @@ from pydantic import (
     model_validator,
 )
 
+from smc_bench.engine.distillation import Distillation as Distillation
+from smc_bench.engine.pruning.latency import SpeedTarget, speed_conflict
 from smc_bench.engine.pruning.structures import (
     checked,
     pattern_sparsity,
     unit_kinds,
     unit_problem,
 )
+from smc_bench.engine.regrowth import Regrowth as Regrowth
 from smc_bench.engine.schedules.durations import Duration, split_duration
 from smc_bench.engine.schedules.kinds import AnyRateSchedule, AnySparsitySchedule
 from smc_bench.engine.schedules.rates import ConstantLR as ConstantLR
@@ -31,26 +34,13 @@ from smc_bench.engine.schedules.rates import LinearLR as LinearLR
 from smc_bench.engine.schedules.rates import RewindLR as RewindLR
 from smc_bench.engine.schedules.settings import EqualSteps
 from smc_bench.engine.strict import Strict as Strict
-from smc_bench.engine.strict import one_or_many
+from smc_bench.engine.strict import one_or_many, rising
 from smc_bench.models.architecture import COMPONENTS as COMPONENTS
 from smc_bench.models.architecture import Component as Component
 
 Threshold = Literal["global", "per_layer", "per_row"]
+Layer = Annotated[int, Field(ge=0)]
 HeadStart = Literal["new", "encoder_scale", "trained"]
-
-
-class Distillation(Strict):
-    """Loss = (1 - hardness) task + hardness T^2 KL(teacher || student), both softened by T.
-
-    Source: arXiv 1503.02531 section 2; ``hardness`` and ``temperature`` as sparseml names them.
-
-    Attributes:
-        hardness: Weight of the teacher's loss, 0..1. 1.0 in arXiv 2312.13547.
-        temperature: T, which softens the logits of teacher and student. 5.5 in arXiv 2312.13547.
-    """
-
-    hardness: float = Field(1.0, ge=0.0, le=1.0)
-    temperature: float = Field(5.5, gt=0.0)
 
 
 class Training(Strict):
@@ -82,6 +72,8 @@ class Training(Strict):
         head: What the head starts from. ``new``: the architecture's own initialisation;
             ``encoder_scale``: the same, each weight matrix scaled to the encoder's root mean
             square; ``trained``: the finished dense model's head on the pretrained encoder.
+        keep_layers: Blocks that training starts from, counted from 0, of those that ``start_from``
+            has; the others are left out for good. Null keeps all, and is not written out.
         selection: Checkpoint that counts: the last one.
     """
 
@@ -100,6 +92,9 @@ class Training(Strict):
     rows: int | None = Field(None, ge=1)
     start_from: Literal["pretrained", "teacher"] = "pretrained"
     head: HeadStart = "new"
+    keep_layers: Annotated[tuple[Layer, ...] | None, AfterValidator(rising)] = Field(
+        None, min_length=1, exclude_if=lambda kept: kept is None
+    )
     selection: Literal["last"] = "last"
 
     @model_validator(mode="after")
@@ -128,24 +123,6 @@ class Evaluation(Strict):
     rows: int | None = Field(None, ge=1)
 
 
-class Regrowth(Strict):
-    """RigL: weights are dropped and others grown at a constant count (arXiv 1911.11134, alg. 1).
-
-    Every ``every`` up to ``until``, in each tensor the share rate/2 (1 + cos(pi t/T)) of the
-    weights that stay is dropped by magnitude and as many are grown by the gradient's, from zero,
-    T being ``until``. The defaults are SMC-Bench's: rate 0.5, decay over all of training.
-
-    Attributes:
-        every: Length between two updates of the masks.
-        rate: Share of the remaining weights that is exchanged at first, 0..1.
-        until: Point of training after which the masks stay as they are.
-    """
-
-    every: Duration = "500it"
-    rate: float = Field(0.5, gt=0.0, lt=1.0)
-    until: Duration = "100%"
-
-
 class Recipe(Strict):
     """One fully resolved way to train and prune; ``sparsity_schedule: null`` trains dense.
 
@@ -162,6 +139,8 @@ class Recipe(Strict):
         structure: ``unstructured``, ``block4`` (four neighbouring weights of a row together), N:M
             such as ``2:4`` (so many of each M neighbouring weights stay), or whole units of the
             blocks: ``heads``, ``neurons``, ``layers`` or ``heads+neurons``.
+        target: A speed instead of the suite's sparsities, for ``heads``, ``neurons`` or both; null
+            for none, and then it is not written out.
         recomputations: Equal slices of each pruning event, each scored anew (sparseml's
             ``num_recomputations``).
         method: Name of a registered pruning method that no other key asks for. Where none is named
@@ -181,6 +160,7 @@ class Recipe(Strict):
     scorer_options: dict[str, Any] = Field(default_factory=dict)
     threshold: Threshold = "global"
     structure: Annotated[str, AfterValidator(checked)] = "unstructured"
+    target: SpeedTarget | None = None
     recomputations: int = Field(1, ge=1, le=1000)
     regrowth: Regrowth | None = None
     method: str | None = None
@@ -204,6 +184,8 @@ class Recipe(Strict):
         if self.method is None:
             content.pop("method", None)
             content.pop("method_options", None)
+        if self.target is None:
+            content.pop("target", None)
         return content
 
     @model_validator(mode="after")
@@ -223,6 +205,15 @@ class Recipe(Strict):
                 "train.duration: scaled and sparsity_schedule.kind: scaled (or rounds) go together:"
                 " the schedule sets the length of training"
             )
+        conflict = speed_conflict(
+            self.structure,
+            self.threshold,
+            self.sparsity_over,
+            has_target=self.target is not None,
+            fewer_layers=self.train.keep_layers is not None,
+        )
+        if conflict is not None:
+            raise ValueError(conflict)
         if self.sparsity_over != "scope" and "encoder" not in self.scope:
             raise ValueError(f"sparsity_over: {self.sparsity_over} needs the encoder in scope")
         unstructured = self.structure == "unstructured"
@@ -269,6 +260,7 @@ class Recipe(Strict):
                 "scorer_options",
                 "threshold",
                 "structure",
+                "target",
                 "recomputations",
                 "method",
                 "method_options",

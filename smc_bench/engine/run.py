@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from smc_bench.engine.context import HELD_BACK, Constancy, RunContext, SplitScores
 from smc_bench.engine.inputs import CellInputs, CellLike
 from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
-from smc_bench.engine.outcome import CellOutcome
+from smc_bench.engine.outcome import CellOutcome, PredictedSpeed
 from smc_bench.engine.prefix import PREFIX, prefix_content, prefix_steps
 from smc_bench.engine.pruning.audit import (
     Claims,
@@ -27,7 +28,8 @@ from smc_bench.engine.pruning.audit import (
     zeros_by_tensor,
 )
 from smc_bench.engine.pruning.layers import FILE as LAYERS
-from smc_bench.engine.pruning.model_units import units_of
+from smc_bench.engine.pruning.model_units import ModelUnits, units_of
+from smc_bench.engine.pruning.speed import left_by_layer
 from smc_bench.engine.schedules.sparsity import Timeline, build_timeline
 from smc_bench.engine.seeding import use_deterministic_kernels
 from smc_bench.engine.trainer import Trainer
@@ -160,7 +162,7 @@ class _CellRun:
         trainer, timeline = trained.trainer, trained.timeline
         folder = self._save(trainer.raw)
         weights = as_stored(trainer.raw, read_weights(folder / _WEIGHTS_FILE))
-        pruner = trainer.pruner
+        pruner, units = trainer.pruner, units_of(trainer.raw, self.recipe)
         measured = audit(
             weights,
             pruner.parts,
@@ -168,7 +170,7 @@ class _CellRun:
             timeline.sparsity_at(trainer.total),
             trained.born,
             Claims(pruner.masks, pruner.method.natural_zeros(trainer.optimizer)),
-            units_of(trainer.raw, self.recipe),
+            units,
         )
         feed = trainer.objective.feed
         metrics: dict[str, float] = {}
@@ -211,6 +213,20 @@ class _CellRun:
             threads=torch.get_num_threads(),
             padding=feed.padding,
             splits=splits,
+            predicted=self._predicted(units, weights),
+        )
+
+    def _predicted(
+        self, units: ModelUnits | None, weights: dict[str, Tensor]
+    ) -> PredictedSpeed | None:
+        target = self.recipe.target
+        if units is None or target is None:
+            return None
+        table = target.measured
+        dead = units.dead({name: tensor == 0 for name, tensor in weights.items()})
+        return PredictedSpeed(
+            speedup=table.dense / table.predicted(left_by_layer(dead, units)),
+            table_sha256=table.sha256,
         )
 
     def _check_training(self, trainer: Trainer) -> Constancy:

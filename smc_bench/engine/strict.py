@@ -57,3 +57,14 @@ def _one_or_many(value: object) -> object:
 
 one_or_many = BeforeValidator(_one_or_many)
 """For lists: a single value stands for a list of one."""
+
+
+def rising(values: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Whole numbers, each once, in rising order.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if values is not None and list(values) != sorted(set(values)):
+        raise ValueError("write each number once, the lowest first")
+    return values

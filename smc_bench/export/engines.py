@@ -9,15 +9,15 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from smc_bench.engine.pruning.latency import EngineName as EngineName
 from smc_bench.errors import ModelError
 
-EngineName = Literal["torch", "onnxruntime", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 Run = Callable[[], "np.ndarray[Any, Any]"]
 """One forward pass; its first output."""
@@ -73,7 +73,10 @@ def _onnxruntime(path: Path, inputs: dict[str, np.ndarray[Any, Any]], threads: i
     # A thread that spins between runs would take the core of the engine whose turn it is.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    return lambda: np.asarray(session.run(None, inputs)[0])
+    # A model without any head reads no attention mask, and its file has no such input.
+    names = {value.name for value in session.get_inputs()}
+    given = {name: value for name, value in inputs.items() if name in names}
+    return lambda: np.asarray(session.run(None, given)[0])
 
 
 def _openvino(path: Path, inputs: dict[str, np.ndarray[Any, Any]], threads: int) -> Run:
@@ -86,4 +89,6 @@ def _openvino(path: Path, inputs: dict[str, np.ndarray[Any, Any]], threads: int)
         "INFERENCE_PRECISION_HINT": "f32",
     }
     compiled = openvino.Core().compile_model(str(path), "CPU", settings)
-    return lambda: np.asarray(compiled(inputs)[0])
+    names = {name for port in compiled.inputs for name in port.names}
+    given = {name: value for name, value in inputs.items() if name in names}
+    return lambda: np.asarray(compiled(given)[0])

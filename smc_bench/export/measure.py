@@ -30,7 +30,9 @@ from smc_bench.errors import ModelError
 from smc_bench.export.engines import EngineName, Run, prepare, version
 from smc_bench.export.onnx import example_inputs, write_onnx
 from smc_bench.export.shrink import Shrunk, shrink
-from smc_bench.models.components import body_prefixes, component_map
+from smc_bench.models.components import component_map
+from smc_bench.models.cost import flops_by_part
+from smc_bench.models.depth import with_all_layers
 from smc_bench.models.load import load_model
 from smc_bench.store.measured import Machine, Measured, Size, Speed, read_measured, write_measured
 from smc_bench.store.provenance import processor
@@ -100,13 +102,29 @@ def measure_cell(folder: CellFolder, record: Record, cell: Cell, asked: Asked, t
         units=_units(what, model),
         speeds=tuple(speeds(dense, small, task.head, asked, versions, tell)),
     )
+    for speed in found.speeds:
+        _beside_prediction(record, cell, speed, tell)
     check_weights(folder.path / "weights", record)  # nobody trained it again meanwhile
     return write_measured(folder.path, found.joined(older))
 
 
+def _beside_prediction(record: Record, cell: Cell, speed: Speed, tell: Tell) -> None:
+    """Say what was predicted, where it was of this engine and shape."""
+    target, predicted = cell.recipe.target, record.predicted
+    if target is None or predicted is None:
+        return
+    same = (target.engine, target.batch, target.length, target.threads)
+    if same == (speed.engine, speed.batch, speed.length, speed.machine.threads):
+        ratios = [a / b for a, b in zip(speed.dense_ms, speed.ms, strict=True)]
+        tell(
+            f"x{statistics.median(ratios):.2f} measured, x{predicted.speedup:.2f} predicted, "
+            f"x{target.speedup:g} asked for (table of {target.measured.processor})"
+        )
+
+
 def filled(model: Any) -> Any:
-    """The same architecture with small random numbers for zeros: what it was before pruning."""
-    dense = copy.deepcopy(model)
+    """What it was before pruning: small random numbers for zeros, and all of its layers."""
+    dense = copy.deepcopy(with_all_layers(model))
     generator = torch.Generator().manual_seed(0)
     parameters = dict(dense.named_parameters())
     with torch.no_grad():
@@ -127,15 +145,14 @@ def size_of(model: Any, head: Head, length: int) -> Size:
     with torch.no_grad(), counter:
         model(**inputs)
     model.set_attn_implementation(own)
-    counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    parts = [prefix.removesuffix(".") for prefix in body_prefixes(model)]
-    encoder = [part for part in parts if "embeddings" not in part]
-    flops = sum(counted.get(f"{type(model).__name__}.{part}", 0) for part in encoder)
+    totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    # Named by the class of what was called and the path inside of it.
+    flops = flops_by_part(model, {name.partition(".")[2]: n for name, n in totals.items()})
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     return Size(
         parameters=sum(p.numel() for p in model.parameters()),
         encoder_parameters=component_map(model).parameters["encoder"],
-        encoder_macs=flops // 2,
+        encoder_macs=flops["encoder"] // 2,
         length=length,
         gzip_bytes=len(gzip.compress(save(tensors), 6, mtime=0)),
     )

@@ -1,14 +1,15 @@
 """Which architectures there are: one row says all that the project has to know of one.
 
-Loading, packing, cost, and the sorting of tensors into components
-(:mod:`smc_bench.models.components`) read these rows. There are three components: the embeddings,
-the blocks (called ``encoder`` in recipes and records, also for decoders), and the head, which is
-everything else. No torch here: recipes are made of these names.
+Loading, packing, cost, the sorting of tensors into components
+(:mod:`smc_bench.models.components`) and units (:mod:`smc_bench.models.units`) read these rows.
+There are three components: the embeddings, the blocks (called ``encoder`` in recipes and records,
+also for decoders), and the head, which is everything else. No torch here: recipes are made of these
+names.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from smc_bench.errors import ModelError
@@ -16,6 +17,84 @@ from smc_bench.errors import ModelError
 Component = Literal["embeddings", "encoder", "head"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "encoder", "head")
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
+
+
+@dataclass(frozen=True)
+class BlockNames:
+    """What one architecture calls the Linear modules of a block, relative to the block.
+
+    Attributes:
+        blocks: The list of blocks, relative to the base model.
+        query: Query projection; ``key``, ``value`` and ``output`` likewise.
+        up: Projections into the feed-forward layer's neurons: one, or gate and up.
+        down: The projection out of them.
+        heads_key: What the configuration calls the number of query heads.
+        groups_key: What it calls the number of key-value heads, where it has one.
+        head_size_key: What it calls the size of a head; empty where it is hidden size over heads,
+            so that fewer heads of the same size can't be written there.
+        neurons_key: What it calls the number of neurons.
+        position_argument: Which argument of the attention is a bias by head that all layers share,
+            counted from 0; None where there is none.
+    """
+
+    blocks: str
+    query: str
+    key: str
+    value: str
+    output: str
+    up: tuple[str, ...]
+    down: str
+    heads_key: str = "num_attention_heads"
+    groups_key: str = ""
+    head_size_key: str = ""
+    neurons_key: str = "intermediate_size"
+    position_argument: int | None = None
+
+    @property
+    def attention(self) -> str:
+        """The module that computes attention."""
+        return self.query.rpartition(".")[0]
+
+
+_BERT_BLOCK = BlockNames(
+    blocks="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    up=("intermediate.dense",),
+    down="output.dense",
+)
+_DISTILBERT_BLOCK = BlockNames(
+    blocks="transformer.layer",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    output="attention.out_lin",
+    up=("ffn.lin1",),
+    down="ffn.lin2",
+    heads_key="n_heads",
+    neurons_key="hidden_dim",
+)
+_MPNET_BLOCK = replace(
+    _BERT_BLOCK,
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    output="attention.attn.o",
+    position_argument=2,
+)
+_LLAMA_BLOCK = BlockNames(
+    blocks="layers",
+    query="self_attn.q_proj",
+    key="self_attn.k_proj",
+    value="self_attn.v_proj",
+    output="self_attn.o_proj",
+    up=("mlp.gate_proj", "mlp.up_proj"),
+    down="mlp.down_proj",
+    groups_key="num_key_value_heads",
+    head_size_key="head_dim",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +115,8 @@ class Architecture:
         packable: Whether its layers use transformers' attention interface, and hand on keyword
             arguments to it, so that a batch needs no padding.
         dropout: Names of its dropout rates in ``config.json``.
+        block: What a block's modules are called; None where its heads and neurons are not known,
+            so that they can't be removed as units.
     """
 
     kind: Kind = "encoder"
@@ -47,6 +128,7 @@ class Architecture:
     after_padding: bool = False
     packable: bool = False
     dropout: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    block: BlockNames | None = None
 
 
 _LLAMA = Architecture(
@@ -56,21 +138,28 @@ _LLAMA = Architecture(
     pooler=(),
     packable=True,
     dropout=("attention_dropout",),
+    block=_LLAMA_BLOCK,
 )
 # Each from transformers/models/<name>/modeling_<name>.py, with underscores for hyphens, and its
 # configuration_<name>.py, unless a comment names another module.
 ARCHITECTURES: dict[str, Architecture] = {
-    "bert": Architecture(token_types=True, packable=True),
-    "roberta": Architecture(after_padding=True, packable=True),
-    "xlm-roberta": Architecture(after_padding=True, packable=True),
-    "camembert": Architecture(after_padding=True, packable=True),
+    "bert": Architecture(token_types=True, packable=True, block=_BERT_BLOCK),
+    "roberta": Architecture(after_padding=True, packable=True, block=_BERT_BLOCK),
+    "xlm-roberta": Architecture(after_padding=True, packable=True, block=_BERT_BLOCK),
+    "camembert": Architecture(after_padding=True, packable=True, block=_BERT_BLOCK),
     "distilbert": Architecture(
-        blocks=("transformer",), packable=True, dropout=("dropout", "attention_dropout")
+        blocks=("transformer",),
+        packable=True,
+        dropout=("dropout", "attention_dropout"),
+        block=_DISTILBERT_BLOCK,
     ),
     "electra": Architecture(
-        embeddings=("embeddings", "embeddings_project"), token_types=True, packable=True
+        embeddings=("embeddings", "embeddings_project"),
+        token_types=True,
+        packable=True,
+        block=_BERT_BLOCK,
     ),
-    "mpnet": Architecture(after_padding=True),
+    "mpnet": Architecture(after_padding=True, block=_MPNET_BLOCK),
     # One set of blocks called many times: one parameter, masked once.
     "albert": Architecture(
         embeddings=("embeddings", "encoder.embedding_hidden_mapping_in"),
@@ -112,7 +201,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llama": _LLAMA,  # SmolLM2 too
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
+    "qwen3": replace(_LLAMA, block=None),  # norms inside its attention: not tried as units
     # Pythia (transformers/models/gpt_neox)
     "gpt_neox": Architecture(
         kind="decoder",

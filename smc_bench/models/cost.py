@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -169,6 +169,7 @@ def component_costs(
     totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     # Named by the class of what was called and the path inside of it.
     counted = {prefix + name.partition(".")[2]: total for name, total in totals.items()}
+    flops = flops_by_part(graph, counted)
     seconds = _timed(model, family, labels, length, *timing) if timing else {}
     modules = _modules(graph)
     found: dict[Part, Cost] = {}
@@ -177,12 +178,32 @@ def component_costs(
         found[part] = Cost(
             parameters=sum(sizes[name] for name in mine),
             prunable=sum(sizes[name] for name in mine if name in parts.prunable),
-            flops=sum(counted.get(path, 0) for path in modules.get(part, [])),
+            flops=flops.get(part, 0),
             milliseconds=1e3 * seconds[part] if part in seconds else None,
         )
     rest = totals["Global"] - sum(cost.flops for cost in found.values())
     head = found["head"]
     found["head"] = Cost(head.parameters, head.prunable, rest, head.milliseconds)
+    return found
+
+
+def flops_by_part(graph: nn.Module, counted: Mapping[str, int]) -> dict[Part, int]:
+    """FLOPs of each component but the head.
+
+    Args:
+        graph: The model.
+        counted: FLOPs of each module that was called, with all inside of it, by its path.
+    """
+    modules = _modules(graph)
+
+    def inside(path: str, paths: list[str]) -> bool:
+        return any(path.startswith(f"{other}.") for other in paths)
+
+    found = {p: sum(counted.get(n, 0) for n in paths) for p, paths in modules.items()}
+    # Projections of embeddings may lie inside of the blocks' module (ALBERT, OPT).
+    blocks = modules["encoder"]
+    nested = [path for path in modules["embeddings"] if inside(path, blocks)]
+    found["encoder"] -= sum(counted.get(path, 0) for path in nested)
     return found
 
 

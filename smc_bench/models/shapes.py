@@ -17,8 +17,9 @@ from typing import Any
 from transformers import AutoConfig
 
 from smc_bench.errors import ModelError
+from smc_bench.models.architecture import BlockNames
 from smc_bench.models.files import read_object
-from smc_bench.models.units import BlockNames, block_names
+from smc_bench.models.units import block_names
 
 PER_LAYER, HEAD_SIZE, KEPT = "per_layer_config", "attention_head_size", "kept_heads"
 

@@ -12,99 +12,16 @@ Sizes are read from the tensors, not from the configuration, so that uneven laye
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from smc_bench.errors import ModelError
+from smc_bench.models.architecture import ARCHITECTURES, BlockNames
 
 UnitKind = Literal["head", "neuron", "layer"]
 KINDS: tuple[UnitKind, ...] = get_args(UnitKind)
-
-
-@dataclass(frozen=True)
-class BlockNames:
-    """What one architecture calls the Linear modules of a block, relative to the block.
-
-    Attributes:
-        blocks: The list of blocks, relative to the base model.
-        query: Query projection; ``key``, ``value`` and ``output`` likewise.
-        up: Projections into the feed-forward layer's neurons: one, or gate and up.
-        down: The projection out of them.
-        heads_key: What the configuration calls the number of query heads.
-        groups_key: What it calls the number of key-value heads, where it has one.
-        head_size_key: What it calls the size of a head; empty where it is hidden size over heads,
-            so that fewer heads of the same size can't be written there.
-        neurons_key: What it calls the number of neurons.
-        position_argument: Which argument of the attention is a bias by head that all layers share,
-            counted from 0; None where there is none.
-    """
-
-    blocks: str
-    query: str
-    key: str
-    value: str
-    output: str
-    up: tuple[str, ...]
-    down: str
-    heads_key: str = "num_attention_heads"
-    groups_key: str = ""
-    head_size_key: str = ""
-    neurons_key: str = "intermediate_size"
-    position_argument: int | None = None
-
-    @property
-    def attention(self) -> str:
-        """The module that computes attention."""
-        return self.query.rpartition(".")[0]
-
-
-_BERT = BlockNames(
-    blocks="encoder.layer",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    output="attention.output.dense",
-    up=("intermediate.dense",),
-    down="output.dense",
-)
-_DISTILBERT = BlockNames(
-    blocks="transformer.layer",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    output="attention.out_lin",
-    up=("ffn.lin1",),
-    down="ffn.lin2",
-    heads_key="n_heads",
-    neurons_key="hidden_dim",
-)
-_MPNET = replace(
-    _BERT,
-    query="attention.attn.q",
-    key="attention.attn.k",
-    value="attention.attn.v",
-    output="attention.attn.o",
-    position_argument=2,
-)
-_LLAMA = BlockNames(
-    blocks="layers",
-    query="self_attn.q_proj",
-    key="self_attn.k_proj",
-    value="self_attn.v_proj",
-    output="self_attn.o_proj",
-    up=("mlp.gate_proj", "mlp.up_proj"),
-    down="mlp.down_proj",
-    groups_key="num_key_value_heads",
-    head_size_key="head_dim",
-)
-BLOCKS: dict[str, BlockNames] = {
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), _BERT),
-    "distilbert": _DISTILBERT,
-    "mpnet": _MPNET,
-    **dict.fromkeys(("llama", "mistral", "qwen2"), _LLAMA),
-}
 
 
 @dataclass(frozen=True)
@@ -175,14 +92,16 @@ def block_names(model_type: str) -> BlockNames:
     """What an architecture calls the modules of a block.
 
     Raises:
-        ModelError: It is not in the table.
+        ModelError: Its row does not say.
     """
-    if model_type not in BLOCKS:
+    row = ARCHITECTURES.get(model_type)
+    if row is None or row.block is None:
+        known = ", ".join(name for name, each in ARCHITECTURES.items() if each.block is not None)
         raise ModelError(
-            f"the heads and neurons of a {model_type!r} model are not known: known are "
-            f"{', '.join(BLOCKS)}; add a row to smc_bench/models/units.py"
+            f"the heads and neurons of a {model_type!r} model are not known: known are {known}; "
+            "name them in its row (block) in smc_bench/models/architecture.py"
         )
-    return BLOCKS[model_type]
+    return row.block
 
 
 def blocks(model: Any) -> list[Block]:

@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,13 +20,17 @@ from smc_bench.names import below
 from smc_bench.store.consistent import inconsistency
 from smc_bench.store.digest import curve_sha256
 from smc_bench.store.files import content_sha256, read_json
+from smc_bench.store.measured import MEASURED, Measured, checked_measured, packed_measured
 from smc_bench.store.packed import ENDING, MOST_BYTES, is_point, read_gzip, read_lines
 from smc_bench.store.reading import check_weights, parse_cell, parse_record
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
 
 _CELL = re.compile(r".+-[0-9a-f]{12}")
-_SMALL = ("record.json", "cell.json", "predictions.json.gz", "layers.json.gz", "train.jsonl")
+_SMALL = (
+    "record.json", "cell.json", "predictions.json.gz", "layers.json.gz", "train.jsonl", MEASURED,
+)  # fmt: skip
+_KEPT = ("record", "predictions", "layers", "measured")
 _TORN = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
 
 
@@ -56,6 +61,8 @@ class Checked:
         record: What was measured.
         content: ``record``, and ``predictions`` and ``layers`` where there are any, as JSON.
         curve: Lines of ``train.jsonl``.
+        measured: Sizes and times (``smc-bench measure``), where there are any.
+        damage: Why those that are there are not used.
         weights: The folder with its weights, where there is one; not checked yet.
     """
 
@@ -64,6 +71,13 @@ class Checked:
     content: dict[str, Any]
     curve: list[dict[str, Any]]
     weights: Path | None
+    measured: Measured | None = None
+    damage: str = ""
+
+    def small(self) -> dict[str, Any]:
+        """What a small record holds of it, but for the curve."""
+        times = {} if self.measured is None else {"measured": packed_measured(self.measured)}
+        return {**self.content, **times}
 
 
 def cells_of(source: Path, scratch: Path, *, weights: bool = False) -> list[Incoming]:
@@ -131,7 +145,20 @@ def checked(item: Incoming) -> Checked:
     wrong = inconsistency(cell, record, content.get("layers"), curve)
     if wrong:
         raise StoreError(f"{item.shown}: changed after it finished: {wrong}")
-    return Checked(cell, record, content, curve, weights if weights.is_dir() else None)
+    measured, damage = _measured(content.pop("measured", None), record, item)
+    kept = weights if weights.is_dir() else None
+    return Checked(cell, record, content, curve, kept, measured, damage)
+
+
+def _measured(content: Any, record: Record, item: Incoming) -> tuple[Measured | None, str]:
+    """What was measured, and why it is not used: that is no reason to lose the cell itself."""
+    if content is None:
+        return None, ""
+    path = item.path / MEASURED if item.path.is_dir() else item.path
+    try:
+        return checked_measured(content, path, record.cell_id, record.weights_sha256), ""
+    except SmcBenchError as error:
+        return None, str(error)
 
 
 def lack_of_weights(found: Checked) -> str:
@@ -151,6 +178,9 @@ def _from_folder(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         path = folder / f"{name}{ENDING}"
         if path.exists():
             content[name] = read_gzip(path)
+    if (folder / MEASURED).exists():
+        with suppress(StoreError):  # no JSON: the cell itself is whole
+            content["measured"] = read_json(folder / MEASURED)
     return content, read_lines(folder / "train.jsonl")
 
 
@@ -159,7 +189,7 @@ def _from_packed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     curve = content.pop("curve", []) if isinstance(content, dict) else None
     if not isinstance(curve, list) or "record" not in content or not all(map(is_point, curve)):
         raise StoreError(f"{path}: not a small record (a record and a curve)")
-    known = {key: content[key] for key in ("record", "predictions", "layers") if key in content}
+    known = {key: content[key] for key in _KEPT if key in content}
     return known, [{"phase": "train", **point} for point in curve]
 
 

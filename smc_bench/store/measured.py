@@ -129,10 +129,15 @@ class Measured(_Kept):
 
 def write_measured(folder: Path, measured: Measured) -> Path:
     """Write the file of a cell's folder, whole."""
-    content = measured.model_dump(mode="json")
     path = folder / MEASURED
-    write_json(path, {**content, "sha256": content_sha256(content)})
+    write_json(path, packed_measured(measured))
     return path
+
+
+def packed_measured(measured: Measured) -> dict[str, Any]:
+    """All that was measured of a cell as JSON, with a hash of its content."""
+    content = measured.model_dump(mode="json")
+    return {**content, "sha256": content_sha256(content)}
 
 
 def read_measured(folder: Path, cell_id: str, weights_sha256: str) -> Measured | None:
@@ -153,11 +158,27 @@ def read_measured(folder: Path, cell_id: str, weights_sha256: str) -> Measured |
         raise _damaged(path, str(error).removeprefix(f"{path}: ").split(";")[0]) from None
     if content is None and not path.exists():
         return None
+    return checked_measured(content, path, cell_id, weights_sha256)
+
+
+def checked_measured(content: Any, path: Path, cell_id: str, weights_sha256: str) -> Measured:
+    """What was measured of a cell, as JSON that has its own hash.
+
+    Args:
+        content: As :func:`packed_measured` gives it.
+        path: Where it is from, for people.
+        cell_id: The cell's id.
+        weights_sha256: Of its weights, by its record.
+
+    Raises:
+        DamagedError: It was changed, or is about other weights; says what to do.
+    """
     if not isinstance(content, dict):
         raise _damaged(path, "is not an object")
     known = content.get("version")
     if isinstance(known, int) and known > VERSION:
         raise StoreError(f"{path}: written by a newer smc-bench (version {known}): update it")
+    content = dict(content)
     stated = content.pop("sha256", None)
     if stated != content_sha256(content):
         raise _damaged(path, "was changed after it was written")

@@ -19,6 +19,12 @@ from typing import Any, Literal
 from smc_bench.errors import FullDiskError, SmcBenchError, StoreError, disk_is_full, said
 from smc_bench.store.files import create_json, sync_folder
 from smc_bench.store.incoming import Checked, Incoming, cells_of, checked, lack_of_weights
+from smc_bench.store.measured import (
+    MEASURED,
+    packed_measured,
+    read_measured,
+    write_measured,
+)
 from smc_bench.store.packed import ENDING, pack
 from smc_bench.store.record import Record
 from smc_bench.store.store import CellFolder, Store
@@ -120,6 +126,8 @@ def _outcomes(store: Store, source: Path, options: _Options) -> Iterator[Outcome
             except SmcBenchError as error:
                 # What was unpacked, or is being written, is nowhere to be looked at afterwards.
                 what, why = "left out", str(error).replace(f"{scratch}/", "")
+            else:
+                why = why or found.damage
             yield Outcome(cell, what, why, item.shown, hashed)
 
 
@@ -137,17 +145,26 @@ def collect(store: Store, records: Path) -> Iterator[Outcome]:
                 continue
             path = records / found.cell.task.name / f"{item.name}{ENDING}"
             if path.exists():
-                outcome = _compared(_kept(path), found.record)
+                outcome = _collect_times(path, found)
             else:
-                pack(path, found.content, found.curve)
-                outcome = ("added", "")
+                pack(path, found.small(), found.curve)
+                outcome = ("added", found.damage)
         except SmcBenchError as error:
             outcome = ("left out", str(error))
         yield Outcome(item.name[-12:], *outcome, item.shown)
 
 
-def _kept(path: Path) -> Record:
-    return checked(Incoming(path, str(path))).record
+def _collect_times(path: Path, found: Checked) -> tuple[What, str]:
+    """A record that is there stays; what was measured of its weights since is added to it."""
+    kept = checked(Incoming(path, str(path)))
+    what, why = _compared(kept.record, found.record)
+    same = what == "there" and kept.record.weights_sha256 == found.record.weights_sha256
+    if found.measured is None or not same:
+        return what, why
+    joined = found.measured.joined(kept.measured)
+    if joined != kept.measured:
+        pack(path, replace(kept, measured=joined).small(), kept.curve)
+    return what, why
 
 
 @dataclass(frozen=True)
@@ -174,6 +191,8 @@ def _put(folder: CellFolder, found: Checked, scratch: Store, options: _Options) 
     there = folder.record()
     if there is not None:
         what, why = _compared(there, found.record)
+        if what == "there":
+            _put_times(folder, there, found)
         if options.weights and what == "there" and not (folder.path / "weights").exists():
             return _put_weights(folder, there, found, scratch.root / "weights")
         return what, why
@@ -186,6 +205,16 @@ def _put(folder: CellFolder, found: Checked, scratch: Store, options: _Options) 
         return _into_place(folder, whole, found.record)
     finally:
         shutil.rmtree(whole, ignore_errors=True)
+
+
+def _put_times(folder: CellFolder, there: Record, found: Checked) -> None:
+    """Add times of the same weights that were taken elsewhere; those that are there stay."""
+    if found.measured is None or there.weights_sha256 != found.record.weights_sha256:
+        return
+    own = read_measured(folder.path, there.cell_id, there.weights_sha256)
+    joined = found.measured if own is None else own.joined(found.measured)
+    if joined != own:
+        write_measured(folder.path, joined)
 
 
 def _compared(there: Record, other: Record) -> tuple[What, str]:
@@ -214,6 +243,8 @@ def _write(found: Checked, folder: Path, *, weights: bool) -> None:
         (folder / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if weights:
         _copy_weights(found, folder / "weights")
+    if found.measured is not None:
+        _json(folder / MEASURED, packed_measured(found.measured))
     _json(folder / "record.json", found.content["record"])
 
 

@@ -1,7 +1,8 @@
 """Small records: everything of a finished cell but its weights, as one compressed JSON file.
 
 ``RECORDS/<task>/<slug>-<cell id>.json.gz`` holds the record, the results by example, the weights
-left at each pruning event and a thinned curve of training. These are small enough to be committed;
+left at each pruning event, what was measured (``smc-bench measure``) and a thinned curve of
+training. These are small enough to be committed;
 :mod:`smc_bench.store.merge` reads them back.
 """
 

@@ -85,6 +85,8 @@ class Record(Measured):
         head_paths: Ways through non-zero weights from the encoder to the logits: those left, and
             those of a dense head. None in older records, and where a norm stands in the head.
         files_sha256: SHA-256 of the other files in ``weights/``; empty in older records.
+        predicted: Speed by the table of latencies, and its hash, where the target is a speed;
+            ``smc-bench measure`` tells the measured one.
         attempt: Number of the attempt that finished.
         started: Start of that attempt (UTC, ISO 8601).
         finished: End of that attempt (UTC, ISO 8601).

@@ -102,7 +102,9 @@ class Cell(Strict):
 
     @property
     def resolved(self) -> bool:
-        """Whether data, weights and precision are known, so that the identity is final."""
+        """Whether all that is measured or looked up is known, so that the identity is final."""
+        if self.recipe.target is not None and not self.recipe.target.known:
+            return False
         pinned = UNRESOLVED not in (self.model_pin, *self.data_pins.values())
         return pinned and self.recipe.train.precision != "auto"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from smc_bench.engine.pruning.latency import EngineName
 from smc_bench.engine.recipe import Strict
 from smc_bench.engine.strict import one_or_many
 from smc_bench.errors import SuiteError
@@ -48,6 +49,24 @@ class SparsityRange(Strict):
         return self.least - 1e-9 <= sparsity <= self.most + 1e-9
 
 
+class EqualSpeed(Strict):
+    """Measured speed-ups at which arms are compared, in one engine at one shape.
+
+    Attributes:
+        engine: ``torch``, ``onnxruntime`` or ``openvino``.
+        batch: Sequences of a pass.
+        length: Tokens of each.
+        speedups: How many times as fast as the dense model.
+    """
+
+    engine: EngineName
+    batch: int = Field(ge=1)
+    length: int = Field(ge=1)
+    speedups: Annotated[tuple[Annotated[float, Field(gt=0.0)], ...], one_or_many] = Field(
+        min_length=1
+    )
+
+
 class Claim(Strict):
     """One claim: an arm against others, at some sparsities.
 
@@ -66,6 +85,8 @@ class Claim(Strict):
         models: Models that the source speaks of.
         sparsity: Sparsities that it speaks of.
         compare_at: Where scopes differ: at what equal sparsity, each judged by itself.
+        speed: Compare at equal measured speed instead, on each machine by itself; arms' cells at
+            the claim's sparsities are what scores are interpolated between.
     """
 
     says: str = Field(min_length=10)
@@ -81,6 +102,15 @@ class Claim(Strict):
     models: Names
     sparsity: SparsityRange
     compare_at: tuple[SparsityOver, ...] = ()
+    speed: EqualSpeed | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Claim:
+        if self.speed is not None and self.compare_at:
+            raise ValueError("compare_at and speed are two ways of comparing: write two claims")
+        if self.speed is not None and DENSE_ARM in (self.arm, *self.against):
+            raise ValueError("speed: the dense model has one speed only: compare arms")
+        return self
 
 
 class Claims(Strict):

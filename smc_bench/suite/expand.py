@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -16,24 +15,12 @@ from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.explain import explain
 from smc_bench.suite.load import LoadedSuite
 from smc_bench.suite.naming import DENSE_ARM
+from smc_bench.suite.pins import Pins as Pins
 from smc_bench.suite.schema import TaskEntry
 from smc_bench.suite.tuning import fingerprint, trains, tuning_context, with_peak
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
 __all__ = ["DENSE_ARM", "Entry", "Pins", "Plan", "Try", "expand", "task_settings", "tries"]
-
-
-class Pins(Protocol):
-    """Where revisions and content hashes come from; ``unresolved`` before anything was fetched."""
-
-    def data(self, spec: TaskSpec, config: str, split: str) -> str:
-        """Identity of one split's rows."""
-
-    def model(self, reference: str) -> str:
-        """Identity of a model's weights, configuration and tokenizer."""
-
-    def precision(self) -> str | None:
-        """What ``train.precision: auto`` stands for here, or None before it was measured."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +171,10 @@ class _Expansion:
         for arm, recipe in self.recipes.arms.items():
             if not trains(recipe):
                 continue
-            target = 0.0 if recipe.sparsity_schedule is None else tune.sparsity
-            compared = _compared(recipe, suite.compare_at[0] if suite.compare_at else "")
+            pruned = recipe.sparsity_schedule is not None
+            target = suite_axis(recipe, (tune.sparsity,))[0] if pruned else 0.0
+            known = self._with_latencies(recipe)
+            compared = _compared(known, suite.compare_at[0] if suite.compare_at else "")
             found += [self._try(arm, compared, peak, target, recipe) for peak in tune.peaks]
         return found
 
@@ -201,6 +190,9 @@ class _Expansion:
     def _arm(self, arm: str, recipe: Recipe, seed: int) -> list[Entry]:
         if recipe.sparsity_schedule is None:
             return [Entry(self._cell(recipe, 0.0, seed), arm, 0.0)]
+        recipe = self._with_latencies(recipe)
+        # A speed is one point of the axis: the share of the dense time that it leaves out.
+        axis = suite_axis(recipe, self.loaded.suite.sparsity)
         found = []
         for at in self.loaded.suite.compare_at or ("",):
             try:
@@ -208,9 +200,12 @@ class _Expansion:
             except ValidationError as error:
                 message = f"compare_at: {at}: {explain(error, Recipe)[1]}"
                 self.loaded.file.fail((*self.loaded.place("arms"), arm), message)
-            for sparsity in self.loaded.suite.sparsity:
+            for sparsity in axis:
                 found.append(Entry(self._cell(compared, sparsity, seed), arm, sparsity, at))
         return found
+
+    def _with_latencies(self, recipe: Recipe) -> Recipe:
+        return with_latencies(self.loaded, recipe, self.pins)
 
     def _with_precision(self, recipe: Recipe) -> Recipe:
         found = self.pins.precision() if recipe.train.precision == "auto" else None
@@ -235,6 +230,22 @@ class _Expansion:
             teacher=self.teacher.id if recipe.needs_teacher else None,
             limit=self.limit,
         )
+
+
+def with_latencies(loaded: LoadedSuite, recipe: Recipe, pins: Pins) -> Recipe:
+    """A recipe whose target is a speed with its table of latencies, where that is known."""
+    target = recipe.target
+    if target is None or target.known:
+        return recipe
+    table = pins.latencies(target, loaded.suite.model, loaded.path)
+    if table is None:
+        return recipe
+    return recipe.model_copy(update={"target": target.model_copy(update={"table": table})})
+
+
+def suite_axis(recipe: Recipe, sparsities: tuple[float, ...]) -> tuple[float, ...]:
+    """What an arm's schedule ends at: the suite's sparsities, or its own target in speed."""
+    return sparsities if recipe.target is None else (recipe.target.sparsity,)
 
 
 def _compared(recipe: Recipe, at: str) -> Recipe:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from smc_bench.engine.pruning.latency import LatencyTable, SpeedTarget
 from smc_bench.engine.pruning.methods.registry import METHODS
 from smc_bench.engine.pruning.scorers.registry import SCORERS
 from smc_bench.engine.recipe import Recipe
@@ -92,7 +93,7 @@ class StoredSuite(_Part):
             note=loaded.note,
             untuned=loaded.untuned,
             recipes={
-                task: _Recipes(arms=found.arms, dense=found.dense)
+                task: _Recipes(arms=_with_tables(plan, task, found.arms), dense=found.dense)
                 for task, found in loaded.recipes.items()
             },
             model_pin=plan.entries[0].cell.model_pin,
@@ -194,6 +195,10 @@ class KeptPins:
             return self.stored.model_pin
         return self.others.model(reference)
 
+    def latencies(self, target: SpeedTarget, model: str, suite: Path) -> LatencyTable | None:
+        """Of a target that the run did not have: those that it had hold their tables."""
+        return None if self.others is None else self.others.latencies(target, model, suite)
+
     def precision(self) -> str | None:
         """What ``train.precision: auto`` stood for in the run."""
         if self.stored.precision is None and self.others is not None:
@@ -207,6 +212,19 @@ def public(setting: str) -> str:
     if key.strip() == "model" and value.strip().startswith(("/", "~", ".")):
         return f"model=./{Path(value.strip()).name}"
     return setting
+
+
+def _with_tables(plan: Plan, task: str, arms: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Arms whose target is a speed with the table of latencies that the plan went by."""
+    targets = {
+        entry.arm: entry.cell.recipe.target
+        for entry in plan.entries
+        if entry.cell.task.name == task and entry.cell.recipe.target is not None
+    }
+    return {
+        arm: recipe.model_copy(update={"target": targets[arm]}) if arm in targets else recipe
+        for arm, recipe in arms.items()
+    }
 
 
 def _chosen_precision(plan: Plan) -> str | None:

@@ -21,6 +21,7 @@ from smc_bench.export.measure import Asked, filled, size_of, speeds, take_turns
 from smc_bench.export.shrink import shrink
 from smc_bench.models.components import component_map
 from smc_bench.store.measured import Measured, read_measured, write_measured
+from tests.helpers.architectures import tiny_model
 from tests.helpers.measured import measured_of
 from tests.helpers.shrinking import ENCODERS, some, tiny, zero
 
@@ -43,6 +44,18 @@ def test_sizes_against_counts_by_hand(kind: str) -> None:
     assert found.encoder_parameters == sum(p.numel() for p in blocks.values()) + bias
     packed = gzip.compress(save({k: v.contiguous() for k, v in small.state_dict().items()}))
     assert abs(found.gzip_bytes - len(packed)) < 0.02 * len(packed)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen2", "gpt_neox", "opt", "albert"])
+def test_macs_of_the_blocks_alone(kind: str) -> None:
+    """Decoders' blocks are lists, and projections of embeddings lie inside some models' blocks."""
+    model, length = tiny_model(kind, "sequence_classification", 2), 12
+    found = size_of(model, "sequence_classification", length)
+    own = dict(model.named_parameters())
+    weights = sum(own[name].numel() for name in component_map(model).in_scope(["encoder"]))
+    calls = 2 if kind == "albert" else 1  # one set of blocks, called twice
+    # Two blocks; scores and context of attention over 32 features each.
+    assert found.encoder_macs == calls * weights * length + 2 * 2 * length * length * 32
 
 
 def test_the_model_it_is_held_against_has_no_zeros_and_the_same_shapes() -> None:

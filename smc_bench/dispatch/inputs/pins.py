@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from smc_bench.dispatch.inputs import precision
+from pathlib import Path
+
+from smc_bench.dispatch.inputs import latencies, precision
+from smc_bench.engine.pruning.latency import LatencyTable, SpeedTarget
 from smc_bench.errors import MissingDataError
 from smc_bench.sources import Lock, Roots, rows, weights
 from smc_bench.suite.cell import UNRESOLVED
@@ -14,7 +17,7 @@ class SourcePins:
 
     With ``network`` False nothing is asked and missing sources are ``unresolved``; with True what
     is missing is an error that says where it was looked for. With ``measure`` an automatic
-    precision that is not known yet is measured, and stored beside the lock.
+    precision or a table of latencies that is not known yet is measured, and stored beside the lock.
     """
 
     def __init__(self, roots: Roots, lock: Lock, *, network: bool, measure: bool = False) -> None:
@@ -35,6 +38,23 @@ class SourcePins:
         """What ``train.precision: auto`` stands for in this results folder."""
         root = self.lock.path.parent
         return precision.choose(root) if self.measure else precision.stored(root)
+
+    def latencies(self, target: SpeedTarget, model: str, suite: Path) -> LatencyTable | None:
+        """The table that a target names, or this machine's in this results folder."""
+        if isinstance(target.table, str):
+            return latencies.named(suite.absolute().parent / target.table)
+        pin = self.model(model)
+        if pin == UNRESOLVED:
+            return None
+        root = self.lock.path.parent
+        if not self.measure and not latencies.installed(target.engine):
+            return None
+        key = latencies.key_of(target, pin)
+        if not self.measure:
+            return latencies.stored(root, key)
+        ref = weights.ModelRef.parse(model)
+        folder = weights.folder(ref, weights.fetch(ref, self.roots, self.lock), self.roots)
+        return latencies.choose(root, key, target, folder)
 
     def model(self, reference: str) -> str:
         """Identity of a model."""

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from smc_bench.engine.pruning.latency import unreachable
 from smc_bench.engine.pruning.masks import Masks, update_masks, update_masks_by_part
 from smc_bench.engine.pruning.model_units import ModelUnits, remove_units
 from smc_bench.engine.pruning.scorers.simple import Saliency
+from smc_bench.engine.pruning.speed import check_table, remove_for_speed
 from smc_bench.engine.pruning.structures import row_multiple
 from smc_bench.engine.pruning.targets import share_of_scope, unit_target_problem, unit_zeros
 from smc_bench.engine.recipe import COMPONENTS, Recipe
@@ -58,12 +60,18 @@ class Selection:
                 )
 
     def check_reachable(self, sparsity: float) -> None:
-        """Fail where whole units can't come to a sparsity.
+        """Fail where whole units can't come to a sparsity, or a speed.
 
         Raises:
             ModelError: Naming the largest that can be reached.
         """
-        if self.units is not None:
+        target = self.recipe.target
+        if self.units is not None and target is not None:
+            check_table(target.measured, self.units)
+            problem = unreachable(target, self.recipe.structure)
+            if problem is not None:
+                raise ModelError(problem)
+        elif self.units is not None:
             scope, groups = self.totals["encoder"], self.units.groups
             problem = unit_target_problem(self.recipe, scope, groups, sparsity)
             if problem is not None:
@@ -79,13 +87,15 @@ class Selection:
         Args:
             saliency: For each tensor of the scope one of the same shape.
             old: Masks whose pruned weights stay pruned; a tensor without one is dense.
-            sparsity: What the schedule says.
+            sparsity: What the schedule says; of the dense time, where the target is a speed.
 
         Raises:
             DivergedError: If a saliency is not finite.
         """
         recipe = self.recipe
         old = old or {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.scope.items()}
+        if self.units is not None and recipe.target is not None:
+            return remove_for_speed(saliency, old, self.units, recipe.target, sparsity)
         if self.units is not None:
             return remove_units(saliency, old, self.units, self._unit_zeros(sparsity), recipe)
         if recipe.sparsity_over == "encoder":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from smc_bench.engine.pruning.masks import Masks
 from smc_bench.engine.pruning.model_units import ModelUnits
+from smc_bench.engine.pruning.speed import check_speed
 from smc_bench.engine.pruning.targets import unit_zeros, units_each
 from smc_bench.engine.recipe import Recipe
 from smc_bench.errors import AuditError
@@ -24,7 +25,8 @@ def check(
     """Fail where other units are removed, or fewer or more, than a sparsity means.
 
     With one threshold over all, no unit that stays may still fit the count, so that the slack is
-    less than the smallest of these. By layer the number of units is exact.
+    less than the smallest of these. By layer the number of units is exact. Where the target is a
+    speed, the time to spare is less than the dearest unit's.
 
     Args:
         scope: Saved weights, by tensor.
@@ -37,12 +39,15 @@ def check(
         AuditError: Naming what is wrong.
     """
     at = f"the schedule's final sparsity {sparsity:.6f}"
+    target = recipe.target
     wanted = unit_zeros(recipe, sum(t.numel() for t in scope.values()), units.groups, sparsity)
     masked = {name: ~mask.cpu() for name, mask in masks.items()}
     _check_whole(masked, units)
     by_file = units.dead({name: tensor == 0 for name, tensor in scope.items()})
     for dead, where in ((by_file, "removed in the saved file"), (units.dead(masked), "masked")):
-        if recipe.threshold == "per_layer":
+        if target is not None:
+            check_speed(dead, units, target, sparsity, where)
+        elif recipe.threshold == "per_layer":
             _check_each(dead, units, wanted, f"{where}, but {at}")
         else:
             _check_all(dead, units, wanted, f"{where}, but {at}")

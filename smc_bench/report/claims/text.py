@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from smc_bench.report.claims.verdicts import Finding, Verdict
+from smc_bench.report.claims.verdicts import AT_SPEED, Finding, Verdict
 from smc_bench.report.data.results import Results
 from smc_bench.report.escape import markdown as escaped
 from smc_bench.report.escape import markdown_line
@@ -45,6 +45,7 @@ def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
             "says": verdict.claim.says,
             "source": verdict.claim.source,
             "compare_at": verdict.compare_at,
+            "where": verdict.where,
             "verdict": verdict.word,
             "reasons": list(verdict.reasons),
             "smallest_effect": verdict.claim.effect,
@@ -59,7 +60,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
     low, high = effect.interval() if effect is not None and effect.known else (None, None)
     return {
         "task": comparison.place.task,
-        "sparsity": comparison.place.sparsity,
+        "sparsity": comparison.place.sparsity if comparison.place.speedup is None else None,
+        "speedup": comparison.place.speedup,
         "arm": comparison.arm,
         "against": comparison.against,
         "verdict": finding.word,
@@ -70,6 +72,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "p_against": finding.p_against,
         "mcnemar_p": None if comparison.exact is None else comparison.exact[0],
         "covers": None if effect is None else effect.covers,
+        "apart": comparison.apart,
         "decides": comparison.decides,
         "cells": list(comparison.cells),
     }
@@ -91,7 +94,15 @@ def _section(verdict: Verdict) -> list[str]:
         return [*lines, f"Not run: {escaped('; '.join(verdict.reasons))}.", ""]
     if verdict.reasons:
         lines += [f"Not the claim's own setting: {escaped('; '.join(verdict.reasons))}.", ""]
-    names = ["task", "sparsity", "difference", "effect", "95 % interval", "p for", "p against"]
+    names = [
+        "task",
+        "at" if claim.speed else "sparsity",
+        "difference",
+        "effect",
+        "95 % interval",
+        "p for",
+        "p against",
+    ]
     body = [_row(finding) for finding in verdict.findings]
     table = pd.DataFrame(body, columns=[*names, "verdict", "covers", "cells"])
     lines += [table.to_markdown(index=False, disable_numparse=True), ""]
@@ -102,9 +113,9 @@ def _row(finding: Finding) -> list[str]:
     comparison, effect = finding.comparison, finding.comparison.effect
     place = comparison.place
     pair = escaped(f"{comparison.arm} - {comparison.against}")
-    head = [escaped(place.task), f"{place.sparsity:.4g}", pair]
+    head = [escaped(place.task), str(place), pair]
     if effect is None:
-        return [*head, "-", "-", "-", "-", finding.word, "", ""]
+        return [*head, "-", "-", "-", "-", finding.word, escaped(comparison.apart), ""]
     low, high = effect.interval(LEVEL)
     interval = f"{low:+.2f} to {high:+.2f}" if effect.known else "unknown"
     return [
@@ -120,6 +131,8 @@ def _row(finding: Finding) -> list[str]:
 
 def at_in_words(verdict: Verdict) -> str:
     """The way of comparing; empty where arms share one scope."""
+    if verdict.compare_at == AT_SPEED:
+        return f"at equal measured speed{f' ({verdict.where})' if verdict.where else ''}"
     return AT[verdict.compare_at].split(" (")[0]
 
 

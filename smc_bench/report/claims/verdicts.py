@@ -13,10 +13,12 @@ a decision agrees with a 95 % interval, after Holm's correction for the claim's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from smc_bench.report.claims.at_speed import speed_comparisons
+from smc_bench.report.data.measured import Measurements
 from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.compare import Comparison
 from smc_bench.report.statistics.stats import LEVEL, Estimate, holm
@@ -29,6 +31,9 @@ Word = Literal[
 ]
 
 ONE_SEED: Word = "one seed: evaluation noise only"
+
+AT_SPEED = "measured_speed"
+"""What is equal where a claim is about speed."""
 
 ALPHA = (1.0 - LEVEL) / 2.0
 
@@ -58,10 +63,11 @@ class Verdict:
     Attributes:
         name: The claim's name.
         claim: The claim.
-        compare_at: At what equal sparsity; empty where arms share one scope.
+        compare_at: At what equal sparsity, or :data:`AT_SPEED`; empty where arms share one scope.
         word: The verdict over all its comparisons, which must all hold.
         findings: The comparisons.
         reasons: Why it is not run, or in what this is not the claim's own setting.
+        where: Engine, shape and machine, where it is about speed.
     """
 
     name: str
@@ -70,25 +76,64 @@ class Verdict:
     word: Word
     findings: tuple[Finding, ...]
     reasons: tuple[str, ...]
+    where: str = ""
 
 
-def judge(claims: Mapping[str, Claim], results: Results) -> list[Verdict]:
-    """Verdicts of all claims about this suite, one for each way of comparing."""
+def judge(
+    claims: Mapping[str, Claim],
+    results: Results,
+    measured: Callable[[], Measurements] | None = None,
+) -> list[Verdict]:
+    """Verdicts of all claims about this suite, one for each way of comparing.
+
+    Args:
+        claims: By name.
+        results: Of the suite.
+        measured: Reads what was measured of its cells; called where a claim is about speed.
+    """
     suite = results.plan.loaded.suite
     found = []
     for name, claim in claims.items():
-        if claim.suite == suite.name:
+        if claim.suite == suite.name and claim.speed is not None:
+            found += _at_speed(name, claim, results, None if measured is None else measured())
+        elif claim.suite == suite.name:
             for at in claim.compare_at or tuple(suite.compare_at) or ("",):
                 found.append(_judged(name, claim, at, results))
     return found
 
 
+def _without_arms(claim: Claim, results: Results) -> str:
+    """Which arms of a claim the suite lacks, in words; empty where it has all."""
+    known = {*results.plan.loaded.suite.arms, DENSE_ARM}
+    missing = [arm for arm in (claim.arm, *claim.against) if arm not in known]
+    if not missing:
+        return ""
+    return f"the suite has no arm {' and no arm '.join(map(repr, missing))} in this profile"
+
+
+def _at_speed(
+    name: str, claim: Claim, results: Results, measured: Measurements | None
+) -> list[Verdict]:
+    speed, reason = claim.speed, _without_arms(claim, results)
+    assert speed is not None
+    found = []
+    if measured is not None and not reason:
+        for where, comparisons in speed_comparisons(claim, results, measured):
+            findings = _findings(claim, comparisons)
+            elsewhere = _elsewhere(claim, results)
+            word = _overall(findings)
+            found.append(Verdict(name, claim, AT_SPEED, word, findings, elsewhere, where))
+    if found:
+        return found
+    shape = f"--engine {speed.engine} --batch {speed.batch} --length {speed.length}"
+    reason = reason or f"no cell of its arms was measured so: smc-bench measure CELL_ID {shape}"
+    return [Verdict(name, claim, AT_SPEED, "not run", (), (reason,))]
+
+
 def _judged(name: str, claim: Claim, at: str, results: Results) -> Verdict:
     suite = results.plan.loaded.suite
-    known = {*suite.arms, DENSE_ARM}
-    missing = [arm for arm in (claim.arm, *claim.against) if arm not in known]
-    if missing:
-        reason = f"the suite has no arm {' and no arm '.join(map(repr, missing))} in this profile"
+    reason = _without_arms(claim, results)
+    if reason:
         return Verdict(name, claim, at, "not run", (), (reason,))
     if at not in (suite.compare_at or ("",)):
         reason = f"the suite does not compare at {at} in this profile"
@@ -115,7 +160,7 @@ def _findings(claim: Claim, comparisons: list[Comparison]) -> tuple[Finding, ...
     return tuple(
         _decided(claim, comparison, *next(corrected))
         if comparison.decides
-        else Finding(comparison, _untested(comparison.effect))
+        else Finding(comparison, _untested(comparison))
         for comparison in comparisons
     )
 
@@ -131,9 +176,10 @@ def _decided(claim: Claim, comparison: Comparison, p_for: float, p_against: floa
     return Finding(comparison, word, p_for, p_against)
 
 
-def _untested(effect: Estimate | None) -> Word:
+def _untested(comparison: Comparison) -> Word:
+    effect = comparison.effect
     if effect is None:
-        return "not run"
+        return "can't tell" if comparison.apart else "not run"
     return ONE_SEED if effect.known and not effect.over_seeds else "can't tell"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from smc_bench.engine.pruning.latency import LatencyTable, SpeedTarget
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.report.data.frame import primary_metric
 from smc_bench.store.merge import merge
@@ -82,6 +83,9 @@ def finished(store: Store) -> tuple[dict[str, Finished], list[str]]:
     return found, problems
 
 
+_WITHOUT_TABLE = {"table"}
+
+
 class RecordedPins:
     """Implements :class:`smc_bench.suite.expand.Pins` with what finished cells were made from.
 
@@ -94,12 +98,17 @@ class RecordedPins:
         self._data: Counter[tuple[str, str, str, str]] = Counter()
         self._models: Counter[tuple[str, str]] = Counter()
         self._precisions: Counter[str] = Counter()
+        self._targets: dict[str, LatencyTable] = {}
         for item in found.values():
             cell, task = item.cell, item.cell.task
             for split, pin in cell.data_pins.items():
                 self._data[task.name, task.config, split, pin] += 1
             self._models[cell.model, cell.model_pin] += 1
             self._precisions[cell.recipe.train.precision] += 1
+            if cell.recipe.target is not None:
+                self._targets[cell.recipe.target.model_dump_json(exclude=_WITHOUT_TABLE)] = (
+                    cell.recipe.target.measured
+                )
 
     def data(self, spec: TaskSpec, config: str, split: str) -> str:
         """Identity of a split's rows."""
@@ -111,6 +120,10 @@ class RecordedPins:
         path = Path(reference)
         name = f"./{path.name}" if path.is_absolute() else reference
         return next((k[1] for k, _ in self._models.most_common() if k[0] == name), UNRESOLVED)
+
+    def latencies(self, target: SpeedTarget, model: str, suite: Path) -> LatencyTable | None:
+        """The table that cells with this target went by."""
+        return self._targets.get(target.model_dump_json(exclude=_WITHOUT_TABLE))
 
     def precision(self) -> str | None:
         """What ``train.precision: auto`` stands for."""

@@ -82,9 +82,9 @@ def _sentences(verdict: Verdict) -> tuple[Sentence, ...]:
     """One for each comparison; those that are not finished together in one."""
     found = [_sentence(finding, finding.comparison.effect) for finding in verdict.findings]
     missing = [
-        f"{one.arm} against {one.against} on {one.place.task} at {one.place.sparsity:.4g}"
+        f"{one.arm} against {one.against} on {one.place.task} at {one.place}"
         for one in (finding.comparison for finding in verdict.findings)
-        if one.effect is None
+        if one.effect is None and not one.apart
     ]
     done = tuple(sentence for sentence in found if sentence is not None)
     if not missing:
@@ -94,10 +94,13 @@ def _sentences(verdict: Verdict) -> tuple[Sentence, ...]:
 
 
 def _sentence(finding: Finding, effect: Estimate | None) -> Sentence | None:
+    comparison, place = finding.comparison, finding.comparison.place
+    at = f"sparsity {place}" if place.speedup is None else str(place)
+    where = f"On {place.task} at {at}"
+    if comparison.apart:
+        return Sentence(f"{where} there is no comparison: {comparison.apart}.", finding.word, ())
     if effect is None:
         return None
-    comparison, place = finding.comparison, finding.comparison.place
-    where = f"On {place.task} at sparsity {place.sparsity:.4g}"
     size = abs(effect.value)
     side = "above" if effect.value >= 0.0 else "below"
     low, high = effect.interval(LEVEL)

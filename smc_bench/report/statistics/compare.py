@@ -33,11 +33,25 @@ _PSEUDO = 100.0**2
 
 @dataclass(frozen=True)
 class Place:
-    """One column of a table: where arms are compared."""
+    """Where arms are compared: one column of a table, or a measured speed-up.
+
+    Attributes:
+        task: The task.
+        compare_at: What is equal.
+        sparsity: On the suite's axis; 0 where a speed-up is what is equal.
+        speedup: How many times as fast as dense; None where a sparsity is equal.
+    """
 
     task: str
     compare_at: str
     sparsity: float
+    speedup: float | None = None
+
+    def __str__(self) -> str:
+        """The sparsity or the speed-up, for people."""
+        if self.speedup is None:
+            return f"{self.sparsity:.4g}"
+        return f"{self.speedup:g} times as fast"
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Comparison:
             answered right or wrong: about these two models, not about their arms.
         cells: Ids behind it, the first arm's first.
         one_seed: Whether an arm other than dense has one finished seed.
+        apart: Why two finished arms can't be compared here: their curves do not meet.
     """
 
     place: Place
@@ -62,6 +77,7 @@ class Comparison:
     exact: tuple[float, float] | None
     cells: tuple[str, ...]
     one_seed: bool = False
+    apart: str = ""
 
     @property
     def decides(self) -> bool:
@@ -106,7 +122,7 @@ class Scores:
 
     def score(self, place: Place, arm: str) -> Estimate | None:
         """Mean score over the finished seeds, with its error."""
-        done = list(self._done(place, arm).values())
+        done = list(self.finished(place, arm).values())
         return _estimate(done) if done else None
 
     def recovery(self, place: Place, arm: str) -> Estimate | None:
@@ -115,7 +131,7 @@ class Scores:
         A ratio's error by its linearisation (delta method): that of (a - r d) / d with r = a/d,
         where both a and d are known with error.
         """
-        done, dense = self._done(place, arm), self._done(place, DENSE_ARM)
+        done, dense = self.finished(place, arm), self.finished(place, DENSE_ARM)
         if not done or not dense:
             return None
         whole = _estimate(list(dense.values()))
@@ -131,7 +147,7 @@ class Scores:
 
     def compare(self, place: Place, arm: str, against: str) -> Comparison:
         """Mean of an arm minus that of another, over the finished seeds of each."""
-        first, second = self._done(place, arm), self._done(place, against)
+        first, second = self.finished(place, arm), self.finished(place, against)
         if not first or not second:
             return Comparison(place, arm, against, None, None, ())
         effect, exact = contrast(first, second)
@@ -148,7 +164,8 @@ class Scores:
             for one, other in combinations(self.arms(place), 2)
         ]
 
-    def _done(self, place: Place, arm: str) -> dict[int, Score]:
+    def finished(self, place: Place, arm: str) -> dict[int, Score]:
+        """Finished scores of an arm at a place, by seed."""
         metric = self.metric[place.task]
         return {
             seed: Score(value, self.examples.parts(cell, metric, value), cell)

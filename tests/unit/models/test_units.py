@@ -118,5 +118,5 @@ def test_a_group_has_all_of_its_query_heads() -> None:
 def test_an_architecture_without_a_row_is_named() -> None:
     model = tiny("bert")
     model.config.model_type = "gpt2"
-    with pytest.raises(ModelError, match=r"'gpt2'.*models/units\.py"):
+    with pytest.raises(ModelError, match=r"'gpt2'.*models/architecture\.py"):
         units(model)

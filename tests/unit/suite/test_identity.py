@@ -94,7 +94,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("recipe.train.duration", "3ep"), ("recipe.train.selection", "best"),
     ("recipe.regrowth", {"every": "10it"}), ("recipe.sparsity_schedule.paced_from", 0.5),
     ("recipe.method", "own"), ("recipe.method_options", {"every": 3}),
-    ("versions", {"method": 2}),
+    ("versions", {"method": 2}), ("recipe.target", {"speedup": 2.0}),
+    ("recipe.train.keep_layers", [0, 2]),
 ]  # fmt: skip
 # No other value is allowed beside the rest of BASE, so these are looked at alone.
 NOT_ALONE = {
@@ -104,6 +105,7 @@ NOT_ALONE = {
     "recipe.train.selection",
     "recipe.regrowth",
     "recipe.method_options",
+    "recipe.target",
 }
 
 
@@ -135,10 +137,29 @@ def test_method_options_change_the_identity() -> None:
     assert len(found) == 3
 
 
+def test_a_target_in_speed_and_its_table_change_the_identity() -> None:
+    table = {
+        "processor": "p", "threads": 1, "engine": "torch", "version": "1", "torch": "1",
+        "batch": 1, "length": 128, "layers": 1, "rest_ms": 1.0, "heads": [[0, 0], [1, 1]],
+        "neurons": [[0, 0], [1, 1]], "whole_ms": 3.0, "load": 0.0,
+    }  # fmt: skip
+    base = with_value(BASE, "recipe.structure", "heads")
+    targets: list[Any] = [None, {"speedup": 2.0}, {"speedup": 2.0, "batch": 8}]
+    targets += [
+        {"speedup": 2.0, "table": {**table, **change}}
+        for change in ({}, {"processor": "q"}, {"rest_ms": 1.1}, {"version": "2"})
+    ]
+    cells = [Cell.model_validate(with_value(base, "recipe.target", each)) for each in targets]
+    assert len({cell.id for cell in cells}) == len(targets)
+    pinned = [cell for cell in cells if cell.resolved]
+    assert pinned == [cells[0], *cells[3:]]  # a target is resolved with its table
+
+
 def test_no_method_is_not_written_out() -> None:
     """So that identities and records are what they were before there was a choice."""
     content = identity_content(Cell.model_validate(BASE))
-    assert not {"method", "method_options"} & set(content["recipe"])
+    assert not {"method", "method_options", "target"} & set(content["recipe"])
+    assert "keep_layers" not in content["recipe"]["train"]
 
 
 def leaves(model: type[BaseModel], chosen: Any, prefix: str = "") -> set[str]:

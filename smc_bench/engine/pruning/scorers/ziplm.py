@@ -8,7 +8,8 @@ paper's updates come to, one unit after another. Removed columns are left out of
 
 One thing differs: the paper scores anew after each removal and searches over layers' sizes by a
 latency table. Here scores are worked out once for each slice of a pruning event (``recomputations``
-raises their number), and the recipe's threshold chooses.
+raises their number), and the recipe's threshold chooses; where it has a target in speed, one
+knapsack over a latency table does (:mod:`smc_bench.engine.pruning.speed`).
 """
 
 from __future__ import annotations
