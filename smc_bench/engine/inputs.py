@@ -135,6 +135,11 @@ class CellInputs:
         train = self.recipe.train
         if train.start_from == "teacher":
             return self._load(self.context.teacher_folder(), train.dropout, finished=True)
+        if self.writes and train.head != "new":
+            raise ModelError(
+                f"train.head: {train.head} makes another head, but {self.settings.name} takes the "
+                "language model's own: leave train.head out"
+            )
         model = self._load(self.context.model_folder(), train.dropout)
         if train.head == "encoder_scale":
             scale_head(model)
@@ -153,8 +158,11 @@ class CellInputs:
         )
 
     def teacher_outputs(self, features: list[Feature]) -> Sequence[HeadArrays] | None:
-        """The teacher's logits on every feature, in eval mode: one forward pass for all cells."""
-        if self.recipe.distillation is None:
+        """The teacher's logits on every feature, in eval mode: one forward pass for all cells.
+
+        None without distillation, and for language models: see :meth:`live_teacher`.
+        """
+        if self.recipe.distillation is None or self.writes:
             return None
 
         def make(folder: Path) -> None:
@@ -175,6 +183,22 @@ class CellInputs:
         }
         folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
         return SavedOutputs(folder)
+
+    def live_teacher(self) -> Feed | None:
+        """The teacher itself, where a language model distils.
+
+        Its logits over the whole vocabulary at every token are too many to keep (GPT-2 on a million
+        tokens: 200 GB), and the loss needs all of them. Each step costs a forward pass of it.
+        """
+        if self.recipe.distillation is None or not self.writes:
+            return None
+        teacher = self._load(self.context.teacher_folder(), finished=True)
+        return self.feed(teacher.eval().requires_grad_(False))
+
+    @property
+    def writes(self) -> bool:
+        """Whether the task's model is a language model."""
+        return self.task.head == "language_modelling"
 
     def prefix_key(self, content: dict[str, Any], micro_batch: int) -> dict[str, Any]:
         """Everything that the bits of the weights before the first pruning event follow from."""

@@ -15,7 +15,7 @@ from smc_bench.report.escape import code, markdown
 from smc_bench.sources.hub import is_commit
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
-from smc_bench.tasks.base import Head
+from smc_bench.tasks.base import HEADS
 from smc_bench.tasks.specs import SPECS, Family, TaskSpec
 
 _PIPELINES: dict[Family, str] = {
@@ -23,18 +23,16 @@ _PIPELINES: dict[Family, str] = {
     "regression": "text-classification",
     "multiple_choice": "multiple-choice",
     "span": "question-answering",
+    "language_modelling": "text-generation",
+    "generation": "text-generation",
 }
 _CLASSES: dict[Family, str] = {
     "classification": "AutoModelForSequenceClassification",
     "regression": "AutoModelForSequenceClassification",
     "multiple_choice": "AutoModelForMultipleChoice",
     "span": "AutoModelForQuestionAnswering",
-}
-_HEADS: dict[Family, Head] = {
-    "classification": "sequence_classification",
-    "regression": "sequence_classification",
-    "multiple_choice": "multiple_choice",
-    "span": "question_answering",
+    "language_modelling": "AutoModelForCausalLM",
+    "generation": "AutoModelForCausalLM",
 }
 # What the Hub calls a metric (metric cards of evaluate), where we say it otherwise.
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
@@ -174,7 +172,7 @@ def _use(spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None) -> Iterator
             "smc-bench reads them:\n\n"
             "```python\nfrom pathlib import Path\n\nfrom smc_bench.models.load import load_model\n"
             "from transformers import AutoTokenizer\n\n"
-            f'model = load_model(Path("FOLDER"), "{_HEADS[spec.family]}", {spec.labels}, seed=0, '
+            f'model = load_model(Path("FOLDER"), "{HEADS[spec.family]}", {spec.labels}, seed=0, '
             "finished=True).eval()\n"
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
         )
