@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from smc_bench.engine.loss.losses import HeadOutput
-from smc_bench.engine.loss.token_scores import scored_counts, scored_tokens, token_logits, written
+from smc_bench.engine.loss.token_scores import (
+    real_written,
+    scored_counts,
+    scored_tokens,
+    token_logits,
+    written,
+)
 from smc_bench.models.architecture import Kind, architecture
 from smc_bench.models.heads import flat_choices
 from smc_bench.models.last_token import score_last
@@ -36,6 +42,8 @@ class Batch:
         rows: Features in it, n.
         real: True at real tokens, (sequences, longest).
         counts: For a language model, scored tokens of each feature.
+        written: True at the real tokens of an encoder-decoder's decoder, (sequences, longest);
+            never of the shape of ``real``, so that a layer's inputs show whose they are.
     """
 
     inputs: dict[str, Any]
@@ -43,6 +51,7 @@ class Batch:
     rows: int
     real: Tensor
     counts: tuple[int, ...] = ()
+    written: Tensor | None = None
 
 
 class Feed:
@@ -102,7 +111,8 @@ class Feed:
         if kind == "encoder-decoder":
             read = written(self.model, features, self.pad_token_id)
             inputs = {key: tensor.to(device) for key, tensor in read.items()}
-            made = Batch(inputs, [], len(features), inputs["attention_mask"].bool())
+            real = inputs["attention_mask"].bool()
+            made = Batch(inputs, [], len(features), real, written=real_written(features, inputs))
         else:
             made = self._packed(features) if self.padding == "none" else self._padded(features)
             made.inputs.pop("token_type_ids", None)

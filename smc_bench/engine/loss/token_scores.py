@@ -40,16 +40,28 @@ def written(model: Any, features: Sequence[Feature], pad: int) -> dict[str, Tens
 
     Returns:
         ``input_ids`` and ``attention_mask`` (n, longest read) and ``decoder_input_ids`` (n, longest
-        written), which begin with the model's start token.
+        written), which begin with the model's start token. The latter is one token longer where
+        both would be as long: what a layer is given then shows whose tokens they are.
     """
     start = int(model.config.decoder_start_token_id)
     read = [feature["input_ids"][: feature["read"]] for feature in features]
     given = [[start, *feature["input_ids"][feature["read"] : -1]] for feature in features]
+    mask = _padded([[1] * len(ids) for ids in read], 0)
+    decoder = _padded(given, pad)
+    if decoder.shape == mask.shape:
+        decoder = torch.nn.functional.pad(decoder, (0, 1), value=pad)
     return {
         "input_ids": _padded(read, pad),
-        "attention_mask": _padded([[1] * len(ids) for ids in read], 0),
-        "decoder_input_ids": _padded(given, pad),
+        "attention_mask": mask,
+        "decoder_input_ids": decoder,
     }
+
+
+def real_written(features: Sequence[Feature], inputs: dict[str, Tensor]) -> Tensor:
+    """True at the decoder's real inputs, (n, longest written)."""
+    ids = inputs["decoder_input_ids"]
+    counts = torch.tensor(scored_counts(features, "encoder-decoder"), device=ids.device)
+    return torch.arange(ids.shape[1], device=ids.device)[None, :] < counts[:, None]
 
 
 def token_logits(model: Any, inputs: dict[str, Any], counts: Sequence[int]) -> Tensor:

@@ -124,8 +124,8 @@ class Calibration:
         def hook(name: str) -> Any:
             def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 x = inputs[0].float()
-                padded = x.dim() == 3 and x.shape[:2] == real[0].shape
-                flat = x[real[0]] if padded else x.reshape(-1, x.shape[-1])
+                masks = [mask for mask in real if x.dim() == 3 and x.shape[:2] == mask.shape]
+                flat = x[masks[0]] if masks else x.reshape(-1, x.shape[-1])
                 sums[name] = sums.get(name, 0.0) + flat.T @ flat
                 tokens[name] += len(flat)
 
@@ -136,7 +136,7 @@ class Calibration:
             with self._mode(False):
                 for index, chosen in enumerate(self.batches(count, batch)):
                     taken = self.objective.batch(chosen)
-                    real[:] = [taken.real]
+                    real[:] = [taken.real, *([] if taken.written is None else [taken.written])]
                     self.objective.feed.heads(taken, autocast=False)
                     self.tick(index + 1, count)
         finally:

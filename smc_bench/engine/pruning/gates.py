@@ -51,9 +51,12 @@ def gate_gradients(
                 handle.remove()
         loss = total_loss(heads, batch.targets, None, None)
         gradients = torch.autograd.grad(loss, list(seen.values()))
-    # The loss is the mean over rows, what is wanted is each row's own.
+    # The loss is the mean over rows (or tokens), what is wanted is each row's own.
+    own = torch.full((batch.rows, 1), float(batch.rows), device=model.device)
+    if batch.counts:
+        own = sum(batch.counts) / torch.tensor(batch.counts, device=model.device)[:, None]
     products = {
-        name: _by_row(inputs.detach() * gradient, batch) * batch.rows
+        name: _by_row(inputs.detach() * gradient, batch) * own
         for (name, inputs), gradient in zip(seen.items(), gradients, strict=True)
     }
     found = {}
