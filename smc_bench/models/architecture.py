@@ -172,10 +172,10 @@ def no_head(model_type: str, head: str) -> str | None:
     if row is None:
         return None
     named = f"the architecture {model_type!r} is that of {_ARTICLE[row.kind]} {row.kind}, which"
-    if head == "question_answering" and row.kind != "encoder":
+    if head == "question_answering" and row.kind == "decoder":
         return (
             f"{named} marks no spans (transformers' own class for it would quietly start from new "
-            "weights): choose another task, or an encoder"
+            "weights): choose another task, an encoder, or T5"
         )
     if head == "language_modelling" and row.kind == "encoder":
         return f"{named} writes no text: choose another task, or a decoder such as GPT-2"

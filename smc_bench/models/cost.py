@@ -137,13 +137,25 @@ def component_costs(
         found[part] = Cost(
             parameters=sum(sizes[name] for name in mine),
             prunable=sum(sizes[name] for name in mine if name in parts.prunable),
-            flops=sum(counted.get(path, 0) for path in modules.get(part, [])),
+            flops=_flops(counted, modules, part),
             milliseconds=1e3 * seconds[part] if part in seconds else None,
         )
     rest = totals["Global"] - sum(cost.flops for cost in found.values())
     head = found["head"]
     found["head"] = Cost(head.parameters, head.prunable, rest, head.milliseconds)
     return found
+
+
+def _flops(counted: dict[str, int], modules: dict[Part, list[str]], part: Part) -> int:
+    """Those of a component's modules, without other components' that lie inside of them."""
+    mine = modules.get(part, [])
+    inside = [
+        path
+        for other, paths in modules.items()
+        for path in paths
+        if other != part and any(path.startswith(f"{own}.") for own in mine)
+    ]
+    return sum(counted.get(p, 0) for p in mine) - sum(counted.get(p, 0) for p in inside)
 
 
 def _modules(graph: nn.Module) -> dict[Part, list[str]]:

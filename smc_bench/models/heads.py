@@ -43,7 +43,9 @@ def model_class(config: Any, head: Head) -> Any:
         raise ModelError(problem)
     if head == "language_modelling":
         return AutoModelForCausalLM if kind == "decoder" else AutoModelForSeq2SeqLM
-    return _AUTO[head] if kind == "encoder" else AutoModelForSequenceClassification
+    if kind == "encoder" or head == "question_answering":
+        return _AUTO[head]
+    return AutoModelForSequenceClassification
 
 
 def outputs_of(config: Any, head: Head, labels: int) -> int:

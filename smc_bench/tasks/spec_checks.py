@@ -127,7 +127,9 @@ def _of_names(spec: TaskSpec) -> Iterator[str]:
 def _of_directions(spec: TaskSpec) -> Iterator[str]:
     """A metric's name means the same in all tasks: tables know no more of it."""
     for other in SPECS.values():
-        for metric in {*spec.metrics} & {*other.metrics} if other.name != spec.name else ():
+        for metric in spec.metrics if other.name != spec.name else ():
+            if metric not in other.metrics:
+                continue
             for field in ("lower_is_better", "not_percent"):
                 if (metric in getattr(spec, field)) != (metric in getattr(other, field)):
                     yield (

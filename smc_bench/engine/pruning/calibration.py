@@ -124,8 +124,12 @@ class Calibration:
         def hook(name: str) -> Any:
             def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 x = inputs[0].float()
-                masks = [mask for mask in real if x.dim() == 3 and x.shape[:2] == mask.shape]
-                flat = x[masks[0]] if masks else x.reshape(-1, x.shape[-1])
+                flat = x.reshape(-1, x.shape[-1])
+                # Some layers (OPT's) are given tokens laid flat, padding too.
+                shape = x.shape[:2] if x.dim() == 3 else None
+                fits = (m for m in real if shape == m.shape or (not shape and len(x) == m.numel()))
+                mask = next(fits, None)
+                flat = flat if mask is None else flat[mask.flatten()]
                 sums[name] = sums.get(name, 0.0) + flat.T @ flat
                 tokens[name] += len(flat)
 
