@@ -57,8 +57,13 @@ def written(folder: Path) -> tuple[Plan, Store]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    found = Results.of(*written(tmp_path_factory.mktemp("made")))
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store]:
+    return written(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def results(made: tuple[Plan, Store]) -> Results:
+    found = Results.of(*made)
     assert not found.problems
     return found
 
@@ -150,7 +155,9 @@ def test_recovery_is_dense_over_the_arm_with_the_delta_methods_error(results: Re
     assert itself.value == pytest.approx(100.0)
 
 
-def test_tables_say_the_direction_and_no_percent(results: Results, tmp_path: Path) -> None:
+def test_tables_say_the_direction_and_no_percent(
+    results: Results, made: tuple[Plan, Store], tmp_path: Path
+) -> None:
     table = tables.markdown(results, recovery=True)
     assert "perplexity, lower is better: dense" in table
     assert "perplexity in %" not in table
@@ -161,7 +168,7 @@ def test_tables_say_the_direction_and_no_percent(results: Results, tmp_path: Pat
     paper = tables.latex(results)
     assert "perplexity, lower is better" in paper
     assert "percent" not in paper
-    shown = page(results, [], [])
+    shown = page(results, made[1])
     assert "perplexity, lower is better" in shown
     assert "perplexity (%)" not in shown
     assert draw(results, tmp_path)
