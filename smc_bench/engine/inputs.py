@@ -11,9 +11,8 @@ import accelerate
 import tokenizers
 import torch
 import transformers
-from accelerate import Accelerator
 
-from smc_bench.engine.accelerator import accelerator
+from smc_bench.engine.accelerator import accelerator_for
 from smc_bench.engine.cache import (
     SavedOutputs,
     code_of,
@@ -27,13 +26,14 @@ from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.head_start import copy_head, scale_head
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import HeadArrays, predict
+from smc_bench.engine.loss.writing import write
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
-from smc_bench.tasks.base import Encoding, Feature, Row, Task
+from smc_bench.tasks.base import Encoding, Feature, Outputs, Row, Task
 from smc_bench.tasks.registry import get_task
 
 
@@ -107,7 +107,7 @@ class CellInputs:
         self.settings: TaskLike = cell.task
         self.task: Task = get_task(self.settings.name)
         self.encoding = Encoding(self.settings.max_length, self.settings.stride)
-        self.accelerator = _accelerator(cell.recipe)
+        self.accelerator = accelerator_for(cell.recipe)
         self.tokenizer = load_tokenizer(context.model_folder())
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
@@ -232,6 +232,20 @@ class CellInputs:
             should_stop=self.context.should_stop,
         )
 
+    def answers(self, feed: Feed, features: list[Feature]) -> Outputs:
+        """What the task scores on an evaluation split: outputs, or texts where a model writes."""
+        if not self.task.new_tokens:
+            return self.predict(feed, features, "evaluate")
+        return write(
+            feed,
+            features,
+            self.tokenizer,
+            self.task.new_tokens,
+            self.recipe.evaluation.batch,
+            progress=lambda done: self.context.progress(Progress("evaluate", done, len(features))),
+            should_stop=self.context.should_stop,
+        )
+
     def _rows(self, split: str) -> Sequence[Row]:
         rows = self.context.rows(split)
         if not rows:
@@ -281,12 +295,3 @@ def _processor() -> dict[str, Any]:
     if not hasattr(torch.cpu, "get_capabilities"):
         return {"node": platform.node()}
     return {k: v for k, v in torch.cpu.get_capabilities().items() if not k.startswith("num_")}
-
-
-def _accelerator(recipe: Recipe) -> Accelerator:
-    if recipe.train.precision == "auto":
-        raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
-    precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")
-    return accelerator(precision)

@@ -114,7 +114,9 @@ class OutputCheck(Stored):
         rows: Sequences that were looked at (windows, for spans).
         all_equal: Whether the output is constant. Classification and regression: every row has the
             same logits. Multiple choice: in no row does one choice differ from another. Spans: at
-            each position all windows that reach it have the same logits. Equal is what differs by
+            each position all windows that reach it have the same logits. Language models: at each
+            position the likeliest token has the same probability; of answers that are written, all
+            are the same text. Equal is what differs by
             no more than float32 rounding, see ``engine/loss/constancy.py``. Of a single row
             it says nothing: that is always equal to itself (but for multiple choice).
         one_class: Whether arg max gives one and the same class for all rows; None where there are

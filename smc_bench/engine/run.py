@@ -180,7 +180,7 @@ class _CellRun:
         checks = {self.cell.task.train_split: self._check_training(trainer)}
         for split in self.cell.task.eval_splits:
             eval_rows, features = self.inputs.evaluation(split)
-            outputs = self.inputs.predict(feed, features, "evaluate")
+            outputs = self.inputs.answers(feed, features)
             scores = self.task.score(eval_rows, features, outputs)
             named = HELD_BACK if self.cell.task.held_back else split
             checks[named] = constancy(outputs, self.task.head)

@@ -30,13 +30,16 @@ from ``scored_from`` on (at least 1); an encoder-decoder reads the first ``read`
 the rest.
 """
 
-Outputs: TypeAlias = Sequence[tuple[NDArray[np.float32], ...]]
+Texts: TypeAlias = tuple[NDArray[np.str_], ...]
+"""The one text that a language model wrote for a feature, as an array of shape (1,)."""
+
+Outputs: TypeAlias = Sequence[tuple[NDArray[Any], ...]]
 """What the model said of each feature, in feature order: one 1-D array a head, without padding.
 
 Classification, regression and multiple choice have one head, ``(logits,)`` of shape (labels,);
 spans have two, ``(start, end)``, each of shape (tokens of the window,). Language modelling has
 ``(nats, peak)``, each of shape (scored tokens,): minus the log probability of each token, and the
-log probability of the likeliest one there.
+log probability of the likeliest one there. What a model wrote is one text, :data:`Texts`.
 """
 
 Head = Literal[
@@ -86,9 +89,16 @@ class Scores:
 
 
 class Task(ABC):
-    """Turns rows into features and outputs into scores. Stateless; holds only its spec."""
+    """Turns rows into features and outputs into scores. Stateless; holds only its spec.
+
+    Attributes:
+        head: What is put on the model.
+        new_tokens: Tokens that a language model may write for each feature, which are then what is
+            scored; 0 where it is scored on what texts say.
+    """
 
     head: Head
+    new_tokens: int = 0
 
     def __init__(self, spec: TaskSpec) -> None:
         """Bind the implementation to one spec (families serve several tasks)."""

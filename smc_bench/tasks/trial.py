@@ -50,7 +50,7 @@ def try_task(
             if len(values) not in (0, len(rows)):
                 raise _broken(task, "score", f"{len(values)} {name} for {len(rows)} rows")
         constant = _called(task, "trivial", rows)
-        if constant or task.head != "language_modelling":  # which may name none
+        if constant or task.head != "language_modelling" or task.new_tokens:  # may name none
             _check_metrics(task, "trivial", constant)
     return features
 
@@ -85,10 +85,12 @@ def _check_features(
                 task, "features", f"a sequence is empty or longer than {encoding.max_length} tokens"
             )
         for key in targets if writes else ():
-            if not 0 < feature[key] < len(feature["input_ids"]):
+            prompt = bool(task.new_tokens) and not train  # what is written comes behind it
+            if not 0 < feature[key] < len(feature["input_ids"]) + prompt:
                 raise _broken(task, "features", f"{key} is {feature[key]}, not within its tokens")
     examples = {feature["example"] for feature in features}
-    if writes and examples <= set(range(len(rows))):  # an empty text has nothing to predict
+    # An empty text has nothing to predict.
+    if writes and not task.new_tokens and examples <= set(range(len(rows))):
         return
     if examples != set(range(len(rows))):
         raise _broken(task, "features", f"{len(examples)} of {len(rows)} rows have a feature")
@@ -103,6 +105,8 @@ def _invented(task: Task, features: Sequence[Feature]) -> Outputs:
 
     if task.head == "question_answering":
         return [(one(len(f["input_ids"])), one(len(f["input_ids"]))) for f in features]
+    if task.new_tokens:
+        return [(np.array([("the answer", "")[i % 2]]),) for i in range(len(features))]
     if task.head == "language_modelling":
         sizes = [len(f["input_ids"]) - f["scored_from"] for f in features]
         return [(abs(one(size)), -abs(one(size))) for size in sizes]

@@ -25,8 +25,14 @@ EVALS = [
     for spec in SPECS.values()
     for s in spec.eval_splits
 ]
-ANSWERS = {"classification": "label", "regression": "label", "span": "answers"}
-TARGETS = {"span": {"start", "end"}, "language_modelling": {"scored_from", "read"}}
+ANSWERS = {
+    "classification": "label",
+    "regression": "label",
+    "span": "answers",
+    "generation": "answers",
+}
+WRITTEN = ("language_modelling", "generation")
+TARGETS = {"span": {"start", "end"}, **{key: {"scored_from", "read"} for key in WRITTEN}}
 ANSWERED = [spec for spec in SPECS.values() if spec.family != "language_modelling"]
 TEXTS = [spec for spec in SPECS.values() if spec.family == "language_modelling"]
 
@@ -34,7 +40,9 @@ TEXTS = [spec for spec in SPECS.values() if spec.family == "language_modelling"]
 @pytest.fixture(scope="module")
 def tokenizer():
     texts = [json.dumps(row) for c in CASES for row in fixture_rows(*c.values)]
-    return wordpiece(texts)
+    found = wordpiece(texts)
+    found.eos_token = "[SEP]"
+    return found
 
 
 def sequences(spec: TaskSpec, feature):
@@ -52,8 +60,10 @@ def one_hot(size: int, at: int) -> np.ndarray:
     return np.where(np.arange(size) == at, 9.0, -9.0).astype(np.float32)
 
 
-def perfect_outputs(spec: TaskSpec, features):
+def perfect_outputs(spec: TaskSpec, rows, features):
     """Outputs that say just the target; windows without the answer say nothing clearly."""
+    if spec.family == "generation":
+        return [(np.array([f"The {row['answers']['text'][-1]}!"]),) for row in rows]
     found = []
     for feature in features:
         size = len(feature["input_ids"])
@@ -89,7 +99,7 @@ def test_features_keep_to_the_contract(spec: TaskSpec, split: str, length, token
     targets = TARGETS.get(spec.family, {"label"})
     for feature in features:
         assert targets | {"input_ids", "example"} <= set(feature)
-        if spec.family == "language_modelling":  # decoders tell no segments apart
+        if spec.family in WRITTEN:  # decoders tell no segments apart
             continue
         assert np.shape(feature["input_ids"][0]) == np.shape(feature["token_type_ids"][0])
         assert isinstance(feature.get("label", 0), float) == (spec.family == "regression")
@@ -106,8 +116,12 @@ def test_perfect_outputs_score_100(spec: TaskSpec, split: str, tokenizer) -> Non
     encoding = Encoding(spec.max_length, spec.stride)
     targets = task.features(rows, tokenizer, encoding, train=True)
     features = task.features(rows, tokenizer, encoding, train=False)
-    assert [f["input_ids"] for f in features] == [f["input_ids"] for f in targets]
-    scores = task.score(rows, features, perfect_outputs(spec, targets))
+    for feature, target in zip(features, targets, strict=True):
+        ids = target["input_ids"]
+        # What is to be written is not shown.
+        shown = ids[: target["read"]] if spec.family == "generation" else ids
+        assert feature["input_ids"] == shown
+    scores = task.score(rows, features, perfect_outputs(spec, rows, targets))
     perfect = {"perplexity": 1.0, "nats_per_token": 0.0}
     assert scores.metrics == {n: pytest.approx(perfect.get(n, 100.0)) for n in spec.metrics}
     best = 0.0 if spec.family in ("regression", "language_modelling") else 1.0
@@ -122,6 +136,8 @@ def test_any_outputs_have_finite_scores(spec: TaskSpec, split: str, tokenizer) -
     spans, texts = spec.family == "span", spec.family == "language_modelling"
 
     def some(feature) -> np.ndarray:
+        if spec.family == "generation":
+            return np.array([str(rng.choice(["", "a", "the river", "né\n"]))])
         size = len(feature["input_ids"]) if spans else spec.labels
         if texts:
             return rng.exponential(size=len(feature["input_ids"]) - 1).astype(np.float32)
@@ -139,6 +155,8 @@ def test_any_outputs_have_finite_scores(spec: TaskSpec, split: str, tokenizer) -
     order = rng.permutation(len(features))
     again = task.score(rows, [features[i] for i in order], [outputs[i] for i in order])
     assert again == scores
+    if spec.family == "generation":  # texts are always finite
+        return
     outputs[3][0][1 if spans else 0] = np.nan
     with pytest.raises(DivergedError, match=rf"row {features[3]['example']}\b"):
         task.score(rows, features, outputs)
