@@ -60,7 +60,7 @@ def _outputs(feed: Feed, features: Sequence[Feature]) -> list[HeadArrays]:
     heads = feed.heads(batch, autocast=False)
     if feed.head == "language_modelling":
         tokens = nats_and_peaks(heads[0].logits, batch.targets[0])
-        parts = [values.cpu().split(list(batch.counts)) for values in tokens]
+        parts = [torch.split(values.cpu(), list(batch.counts)) for values in tokens]
         return [tuple(part.numpy() for part in row) for row in zip(*parts, strict=True)]
     spans = feed.head == "question_answering"
     arrays = [head.logits.cpu().numpy() for head in heads]

@@ -90,7 +90,7 @@ def _answers(feed: Feed, prompts: list[list[int]], tokenizer: Any) -> list[str]:
 def _greedy(model: Any, tokenizer: Any, new_tokens: int) -> Iterator[None]:
     """Put our settings in the place of the model's own, which ``generate`` would mix in."""
     own = model.generation_config
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
         num_beams=1,
         max_new_tokens=new_tokens,
