@@ -14,6 +14,8 @@ from smc_bench.engine.loss.model_inputs import Feed, Padding
 from smc_bench.engine.loss.objective import Objective
 from smc_bench.engine.loss.predict import predict
 from smc_bench.engine.pruning.calibration import Calibration
+from smc_bench.engine.pruning.gates import gate_gradients
+from smc_bench.engine.pruning.model_units import ModelUnits
 from smc_bench.engine.recipe import Distillation
 from smc_bench.errors import ModelError
 from smc_bench.models.architecture import ARCHITECTURES
@@ -23,6 +25,7 @@ from smc_bench.models.cost import component_costs
 from smc_bench.models.fit import check_forward
 from smc_bench.models.heads import model_class
 from smc_bench.models.load import load_model, load_tokenizer
+from smc_bench.models.units import units
 from smc_bench.tasks.base import Feature
 from tests.helpers.architectures import tiny_config, tiny_folder, tiny_model, tiny_tokenizer
 
@@ -156,6 +159,20 @@ def test_moments_are_of_real_tokens(kind: str) -> None:
     for name, moments in found[2].items():
         for other in found[:2]:
             torch.testing.assert_close(other[name], moments, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_gates_are_of_each_texts_own_mean(padding: Padding) -> None:
+    """However many texts a batch has, and however long the others are."""
+    texts, model = features(), lm("llama")
+    grouped = ModelUnits(units(model, ["head", "neuron"]))
+    objective = Objective(Feed(model, HEAD, 0, padding=padding), texts)  # type: ignore[arg-type]
+    together = gate_gradients(objective, grouped, range(len(texts)))
+    for row in range(len(texts)):
+        single = gate_gradients(objective, grouped, [row])
+        for name, found in single.items():
+            # LLaMA norms in float32 whatever the model is, and gradients differ in scale.
+            torch.testing.assert_close(together[name][row], found[0], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -52,11 +52,10 @@ def gate_gradients(
         loss = total_loss(heads, batch.targets, None, None)
         gradients = torch.autograd.grad(loss, list(seen.values()))
     # The loss is the mean over rows (or tokens), what is wanted is each row's own.
-    own = torch.full((batch.rows, 1), float(batch.rows), device=model.device)
-    if batch.counts:
-        own = sum(batch.counts) / torch.tensor(batch.counts, device=model.device)[:, None]
+    counts = batch.counts or (1,) * batch.rows
+    shares = [sum(counts) / count for count in counts]
     products = {
-        name: _by_row(inputs.detach() * gradient, batch) * own
+        name: _by_row(inputs.detach() * gradient, batch) * gradient.new_tensor(shares)[:, None]
         for (name, inputs), gradient in zip(seen.items(), gradients, strict=True)
     }
     found = {}
