@@ -202,8 +202,8 @@ class ResultsFolder:
         """What a cell answered: a row for each evaluation split and row.
 
         Columns ``split``, ``row`` (0, 1, … in the split's order), ``prediction`` (class, choice,
-        number or text), ``correct`` (its score, 0..1; for regression the squared error) and,
-        where it is kept, ``gold``.
+        number or text), ``correct`` (its score, 0..1; for regression the squared error; for a text
+        its summed nats) and, where they are kept, ``gold`` and ``weight`` (scored tokens).
 
         Args:
             cell_id: A cell's id, or a beginning that no other has.
@@ -278,5 +278,5 @@ class ResultsFolder:
 
 
 def _answers(rows: dict[str, Any]) -> dict[str, Any]:
-    named = {"prediction": "predictions", "correct": "correct", "gold": "gold"}
+    named = {"prediction": "predictions", "correct": "correct", "gold": "gold", "weight": "weights"}
     return {name: rows[key] for name, key in named.items() if rows.get(key)}

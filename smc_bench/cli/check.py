@@ -15,6 +15,7 @@ from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import task_settings
 from smc_bench.suite.load import BUILT_IN, PLAIN, load_suite
 from smc_bench.suite.overrides import parse_overrides
+from smc_bench.tasks.base import Head
 from smc_bench.tasks.registry import get_task
 
 
@@ -28,15 +29,15 @@ def command(session: Session) -> None:
     claims_about(session.suite)
 
     @cache
-    def looked_at(model: str, length: int) -> str:
-        return look_at_model(model, [length], session.roots, session.lock())
+    def looked_at(model: str, length: int, heads: tuple[Head, ...]) -> str:
+        return look_at_model(model, [length], session.roots, session.lock(), heads)
 
     for profile in dict.fromkeys(profiles):
         found = load_suite(session.suite, profile, parse_overrides(session.settings))
-        for entry in found.suite.tasks:
-            get_task(entry.name)  # its class is there, and is one
+        # The class of each is there, and is one.
+        heads = dict.fromkeys(get_task(entry.name).head for entry in found.suite.tasks)
         lengths = [task_settings(entry)[1].max_length for entry in found.suite.tasks]
-        model = looked_at(found.suite.model, max(lengths))
+        model = looked_at(found.suite.model, max(lengths), tuple(heads))
         folder = on_this_machine(found.suite.model, session.roots, session.lock())
         check_units(found, folder, SourcePins(session.roots, session.lock(), network=False))
         tasks = ", ".join(entry.name for entry in found.suite.tasks)

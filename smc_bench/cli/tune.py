@@ -18,7 +18,7 @@ from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
 from smc_bench.errors import StoreError, SuiteError
 from smc_bench.suite.expand import Pins, Try, tries
 from smc_bench.suite.load import LoadedSuite
-from smc_bench.suite.tuning import Choice, best, tuned_path, tuned_text
+from smc_bench.suite.tuning import Choice, best, lower, tuned_path, tuned_text
 from smc_bench.tasks.specs import SPECS
 
 
@@ -81,7 +81,7 @@ def _choice(session: Session, loaded: LoadedSuite, group: list[Try]) -> Choice:
     scores = tuple(_score(session, attempt) for attempt in group)
     assert loaded.suite.tune is not None
     try:
-        peak = best(loaded.suite.tune.peaks, scores)
+        peak = best(loaded.suite.tune.peaks, scores, lower=lower(first.task))
     except ValueError as error:
         raise StoreError(f"arm {first.arm!r} on {first.task}: {error}") from None
     cells = tuple(attempt.cell.id for attempt in group)
@@ -91,7 +91,7 @@ def _choice(session: Session, loaded: LoadedSuite, group: list[Try]) -> Choice:
 
 
 def _score(session: Session, attempt: Try) -> float | None:
-    """Score of a try on the rows held back, in percent; None where it diverged."""
+    """Score of a try on the rows held back; None where it diverged."""
     folder = session.store.folder(attempt.cell.folder)
     record = folder.record()
     if record is not None:

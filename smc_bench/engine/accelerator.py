@@ -11,12 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, TorchDynamoPlugin
 
+from smc_bench.engine.recipe import Recipe
 from smc_bench.environment import LAUNCHER, LAUNCHER_PREFIXES
+from smc_bench.errors import ModelError
 
 _SETTINGS = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "FP8_", "FORK_LAUNCHED")
 
@@ -55,3 +58,17 @@ def _tells(name: str, alone: bool) -> bool:
     if name.startswith(_SETTINGS):
         return True
     return alone and (name in LAUNCHER or name.startswith(LAUNCHER_PREFIXES))
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """The accelerator of a recipe's precision.
+
+    Raises:
+        ModelError: The precision is not known yet, or this machine has none such.
+    """
+    if recipe.train.precision == "auto":
+        raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
+    precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")
+    return accelerator(precision)

@@ -71,6 +71,7 @@ class SplitScores:
     predictions: list[Any]
     correct: list[float]
     gold: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
 
 class RunContext(Protocol):

@@ -11,9 +11,8 @@ import accelerate
 import tokenizers
 import torch
 import transformers
-from accelerate import Accelerator
 
-from smc_bench.engine.accelerator import accelerator
+from smc_bench.engine.accelerator import accelerator_for
 from smc_bench.engine.cache import (
     SavedOutputs,
     code_of,
@@ -27,6 +26,7 @@ from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.head_start import copy_head, scale_head
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import HeadArrays, predict
+from smc_bench.engine.loss.writing import write
 from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.versions import own_code
@@ -35,7 +35,7 @@ from smc_bench.models.depth import keep_layers
 from smc_bench.models.fit import check_length, check_tokenizer
 from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.models.recompute import recompute_blocks
-from smc_bench.tasks.base import Encoding, Feature, Row, Task
+from smc_bench.tasks.base import Encoding, Feature, Outputs, Row, Task
 from smc_bench.tasks.registry import get_task
 
 
@@ -109,7 +109,7 @@ class CellInputs:
         self.settings: TaskLike = cell.task
         self.task: Task = get_task(self.settings.name)
         self.encoding = Encoding(self.settings.max_length, self.settings.stride)
-        self.accelerator = _accelerator(cell.recipe)
+        self.accelerator = accelerator_for(cell.recipe)
         self.tokenizer = load_tokenizer(context.model_folder())
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
@@ -145,6 +145,11 @@ class CellInputs:
             return self._shallow(
                 self._load(self.context.teacher_folder(), train.dropout, finished=True)
             )
+        if self.writes and train.head != "new":
+            raise ModelError(
+                f"train.head: {train.head} makes another head, but {self.settings.name} takes the "
+                "language model's own: leave train.head out"
+            )
         model = self._shallow(self._load(self.context.model_folder(), train.dropout))
         if train.head == "encoder_scale":
             scale_head(model)
@@ -169,8 +174,11 @@ class CellInputs:
         )
 
     def teacher_outputs(self, features: list[Feature]) -> Sequence[HeadArrays] | None:
-        """The teacher's logits on every feature, in eval mode: one forward pass for all cells."""
-        if self.recipe.distillation is None:
+        """The teacher's logits on every feature, in eval mode: one forward pass for all cells.
+
+        None without distillation, and for language models: see :meth:`live_teacher`.
+        """
+        if self.recipe.distillation is None or self.writes:
             return None
 
         def make(folder: Path) -> None:
@@ -191,6 +199,22 @@ class CellInputs:
         }
         folder = self.context.shared("teacher-logits", self.settings.train_split, key, make)
         return SavedOutputs(folder)
+
+    def live_teacher(self) -> Feed | None:
+        """The teacher itself, where a language model distils.
+
+        Its logits over the whole vocabulary at every token are too many to keep (GPT-2 on a million
+        tokens: 200 GB), and the loss needs all of them. Each step costs a forward pass of it.
+        """
+        if self.recipe.distillation is None or not self.writes:
+            return None
+        teacher = self._load(self.context.teacher_folder(), finished=True)
+        return self.feed(teacher.eval().requires_grad_(False))
+
+    @property
+    def writes(self) -> bool:
+        """Whether the task's model is a language model."""
+        return self.task.head == "language_modelling"
 
     def prefix_key(self, content: dict[str, Any], micro_batch: int) -> dict[str, Any]:
         """Everything that the bits of the weights before the first pruning event follow from."""
@@ -221,6 +245,20 @@ class CellInputs:
             features,
             self.recipe.evaluation.batch,
             progress=progress,
+            should_stop=self.context.should_stop,
+        )
+
+    def answers(self, feed: Feed, features: list[Feature]) -> Outputs:
+        """What the task scores on an evaluation split: outputs, or texts where a model writes."""
+        if not self.task.new_tokens:
+            return self.predict(feed, features, "evaluate")
+        return write(
+            feed,
+            features,
+            self.tokenizer,
+            self.task.new_tokens,
+            self.recipe.evaluation.batch,
+            progress=lambda done: self.context.progress(Progress("evaluate", done, len(features))),
             should_stop=self.context.should_stop,
         )
 
@@ -273,12 +311,3 @@ def _processor() -> dict[str, Any]:
     if not hasattr(torch.cpu, "get_capabilities"):
         return {"node": platform.node()}
     return {k: v for k, v in torch.cpu.get_capabilities().items() if not k.startswith("num_")}
-
-
-def _accelerator(recipe: Recipe) -> Accelerator:
-    if recipe.train.precision == "auto":
-        raise ModelError("train.precision: auto was not replaced; write bf16 or fp32")
-    precision = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise ModelError("train.precision: fp16 needs a GPU; write bf16 or fp32")
-    return accelerator(precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, is_dataclass
 from typing import Annotated, Any, Self
@@ -25,24 +26,26 @@ Whole = Annotated[int, Field(ge=0, strict=True)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False, strict=True)]
 Points = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
-# Lowest values of the metrics that tasks here have, with a split's suffix (``accuracy_mm``); the
-# highest is 100. What a metric of somebody's own may be, its author knows.
-_LOWEST = (
-    (re.compile(r"(accuracy|f1|exact_match)(_.*)?"), 0.0),
-    (re.compile(r"(matthews_correlation|pearson|spearman)(_.*)?"), -100.0),
+# What the metrics that tasks here have can be, with a split's suffix (``accuracy_mm``). What one of
+# somebody's own may be, its author knows.
+_RANGES = (
+    (re.compile(r"(accuracy|f1|exact_match)(_.*)?"), 0.0, 100.0),
+    (re.compile(r"(matthews_correlation|pearson|spearman)(_.*)?"), -100.0, 100.0),
+    (re.compile(r"perplexity(_.*)?"), 1.0, math.inf),
+    (re.compile(r"nats_per_token(_.*)?"), 0.0, math.inf),
 )
 _ROUNDING = 1e-9
 
 
-def _in_percent(metrics: dict[str, float]) -> dict[str, float]:
+def _in_range(metrics: dict[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
-        for pattern, lowest in _LOWEST:
-            if pattern.fullmatch(name) and not lowest - _ROUNDING <= value <= 100.0 + _ROUNDING:
-                raise ValueError(f"{name} is {value:g}, outside {lowest:g}..100")
+        for pattern, lowest, highest in _RANGES:
+            if pattern.fullmatch(name) and not lowest - _ROUNDING <= value <= highest + _ROUNDING:
+                raise ValueError(f"{name} is {value:g}, outside {lowest:g}..{highest:g}")
     return metrics
 
 
-Metrics = Annotated[dict[str, Points], AfterValidator(_in_percent)]
+Metrics = Annotated[dict[str, Points], AfterValidator(_in_range)]
 
 
 class Stored(BaseModel):
@@ -111,7 +114,9 @@ class OutputCheck(Stored):
         rows: Sequences that were looked at (windows, for spans).
         all_equal: Whether the output is constant. Classification and regression: every row has the
             same logits. Multiple choice: in no row does one choice differ from another. Spans: at
-            each position all windows that reach it have the same logits. Equal is what differs by
+            each position all windows that reach it have the same logits. Language models: at each
+            position the likeliest token has the same probability; of answers that are written, all
+            are the same text. Equal is what differs by
             no more than float32 rounding, see ``engine/loss/constancy.py``. Of a single row
             it says nothing: that is always equal to itself (but for multiple choice).
         one_class: Whether arg max gives one and the same class for all rows; None where there are
@@ -139,7 +144,7 @@ class Measured(Stored):
     """What was measured of a finished cell; ranges are checked.
 
     Attributes:
-        metrics: Percent, by name with the split's suffix.
+        metrics: Percent (or what the task's spec says), by name with the split's suffix.
         trivial: The same metrics of the best answer that ignores the input.
         sparsity: Measured on the saved weights.
         events: Step, target and measured sparsity over the scope of each pruning event.

@@ -101,7 +101,7 @@ class _CellRun:
         # What the main process has fetched, tokenised and kept, the others find.
         with self.processes.main_first():
             rows, features = inputs.training()
-            teacher = inputs.teacher_outputs(features)
+            outputs = inputs.teacher_outputs(features)
         timeline = build_timeline(self.recipe, self.cell.sparsity, len(features))
         model = inputs.model()
         born = zeros_by_tensor(dict(model.named_parameters()), component_map(model))
@@ -113,7 +113,8 @@ class _CellRun:
             seed=self.cell.seed,
             accelerator=inputs.accelerator,
             context=self.context,
-            teacher_outputs=teacher,
+            teacher_outputs=outputs,
+            teacher=inputs.live_teacher(),
             stop_after=self.cell.limit,
             processes=self.processes,
         )
@@ -180,17 +181,22 @@ class _CellRun:
         checks = {self.cell.task.train_split: self._check_training(trainer)}
         for split in self.cell.task.eval_splits:
             eval_rows, features = self.inputs.evaluation(split)
-            outputs = self.inputs.predict(feed, features, "evaluate")
+            outputs = self.inputs.answers(feed, features)
             scores = self.task.score(eval_rows, features, outputs)
             named = HELD_BACK if self.cell.task.held_back else split
             checks[named] = constancy(outputs, self.task.head)
             suffix = self._suffix(split)
             metrics |= {f"{name}{suffix}": value for name, value in scores.metrics.items()}
-            constant = self.task.trivial(eval_rows)
+            constant = self.task.baseline(
+                eval_rows, features, outputs, trainer.features, feed.vocabulary
+            )
             trivial |= {f"{name}{suffix}": value for name, value in constant.items()}
             rows[named] = len(eval_rows)
             splits[named] = SplitScores(
-                list(scores.predictions), list(scores.correct), list(scores.gold)
+                list(scores.predictions),
+                list(scores.correct),
+                list(scores.gold),
+                list(scores.weights),
             )
         trainer.layers.write(self.context.artifact(LAYERS))
         hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}

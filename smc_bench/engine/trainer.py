@@ -70,6 +70,7 @@ class Trainer:
         accelerator: Accelerator,
         context: RunContext,
         teacher_outputs: Sequence[HeadArrays] | None = None,
+        teacher: Feed | None = None,
         stop_after: int | None = None,
         processes: Processes = ALONE,
     ) -> None:
@@ -84,6 +85,7 @@ class Trainer:
             accelerator: Has the loss scaler, where the precision needs one.
             context: Checkpoints, progress, whether to stop.
             teacher_outputs: The teacher's logits of each feature.
+            teacher: The teacher itself, where its logits are not kept.
             stop_after: Cut training short after so many steps.
             processes: Who trains together.
         """
@@ -99,6 +101,7 @@ class Trainer:
             features,
             distillation=recipe.distillation,
             teacher_outputs=teacher_outputs,
+            teacher=teacher,
         )
         self.pruner = Pruner(
             self.raw,
@@ -190,7 +193,8 @@ class Trainer:
             group["lr"] = rate
         indices = self.batches[self.step]
         value = 0.0
-        for micro, part, share in self.processes.parts(indices, self.micro_batch):
+        parts = self.processes.parts(indices, self.micro_batch, self.objective.weight)
+        for micro, part, share in parts:
             seed_step(self.seed, self.step, micro)
             loss = self.objective.loss(part) * share
             self.scaling.backward(loss)

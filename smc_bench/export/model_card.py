@@ -16,7 +16,8 @@ from smc_bench.sources.hub import is_commit
 from smc_bench.sources.packages import row_of
 from smc_bench.store.record import Record
 from smc_bench.suite.cell import Cell
-from smc_bench.tasks.base import Head
+from smc_bench.tasks.base import HEADS
+from smc_bench.tasks.directions import in_percent, in_words
 from smc_bench.tasks.specs import SPECS, Family, TaskSpec
 
 _PIPELINES: dict[Family, str] = {
@@ -24,18 +25,16 @@ _PIPELINES: dict[Family, str] = {
     "regression": "text-classification",
     "multiple_choice": "multiple-choice",
     "span": "question-answering",
+    "language_modelling": "text-generation",
+    "generation": "text-generation",
 }
 _CLASSES: dict[Family, str] = {
     "classification": "AutoModelForSequenceClassification",
     "regression": "AutoModelForSequenceClassification",
     "multiple_choice": "AutoModelForMultipleChoice",
     "span": "AutoModelForQuestionAnswering",
-}
-_HEADS: dict[Family, Head] = {
-    "classification": "sequence_classification",
-    "regression": "sequence_classification",
-    "multiple_choice": "multiple_choice",
-    "span": "question_answering",
+    "language_modelling": "AutoModelForCausalLM",
+    "generation": "AutoModelForCausalLM",
 }
 # What the Hub calls a metric (metric cards of evaluate), where we say it otherwise.
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
@@ -125,7 +124,7 @@ def _results(record: Record, cell: Cell, spec: TaskSpec) -> Iterator[EvalResult]
             dataset_revision=revision if kind == "hub" and is_commit(revision) else None,
             dataset_args={"pin": pin, "rows": record.rows.get(split)},
             metric_type=_HUB_METRICS.get(metric, metric),
-            metric_name=f"{name} (percent)",
+            metric_name=f"{name} (percent)" if in_percent(name) else name,
             metric_value=round(value, 4),
         )
 
@@ -159,10 +158,13 @@ def _head(record: Record, cell: Cell, spec: TaskSpec, note: str | None) -> Itera
 
 def _results_table(record: Record) -> Iterator[str]:
     yield "## Results\n"
-    yield "| metric | percent | best answer that ignores the input |\n| :--- | ---: | ---: |"
+    percent = all(map(in_percent, record.metrics))
+    unit = "percent" if percent else "score"
+    yield f"| metric | {unit} | best answer that ignores the input |\n| :--- | ---: | ---: |"
     for name, value in record.metrics.items():
         trivial = record.trivial.get(name)
-        yield f"| {markdown(name)} | {value:.2f} | {'-' if trivial is None else f'{trivial:.2f}'} |"
+        called = markdown(name if percent else in_words(name))
+        yield f"| {called} | {value:.2f} | {'-' if trivial is None else f'{trivial:.2f}'} |"
     rows = ", ".join(f"{count} of {split}" for split, count in record.rows.items())
     yield f"\nRows used: {markdown(rows)}. One seed: no spread over seeds is in these numbers.\n"
 
@@ -171,10 +173,11 @@ def _use(
     spec: TaskSpec, onnx: str | None, shrunk: Shrinking | None, flat_choices: bool
 ) -> Iterator[str]:
     name = _CLASSES["classification" if flat_choices else spec.family]
+    other = "  # T5: AutoModelForSeq2SeqLM" if HEADS[spec.family] == "language_modelling" else ""
     yield "## Use\n"
     if shrunk is None or shrunk.stock:
         yield (
-            f"```python\nfrom transformers import AutoTokenizer, {name}\n\n"
+            f"```python\nfrom transformers import AutoTokenizer, {name}{other}\n\n"
             f'model = {name}.from_pretrained("FOLDER")\n'
             f'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
         )
@@ -184,7 +187,7 @@ def _use(
             "smc-bench reads them:\n\n"
             "```python\nfrom pathlib import Path\n\nfrom smc_bench.models.load import load_model\n"
             "from transformers import AutoTokenizer\n\n"
-            f'model = load_model(Path("FOLDER"), "{_HEADS[spec.family]}", {spec.labels}, seed=0, '
+            f'model = load_model(Path("FOLDER"), "{HEADS[spec.family]}", {spec.labels}, seed=0, '
             "finished=True).eval()\n"
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n'
         )

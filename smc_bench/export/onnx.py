@@ -104,7 +104,15 @@ def example_inputs(
     Returns:
         ``input_ids``, ``attention_mask`` and, where the model tells segments apart,
         ``token_type_ids``; each (batch, tokens), or (batch, choices, tokens) for multiple choice.
+
+    Raises:
+        ModelError: The model takes more than that.
     """
+    if head == "language_modelling" and architecture(model.config).kind == "encoder-decoder":
+        raise ModelError(
+            "an encoder-decoder that writes needs what it has written so far as well: neither ONNX "
+            "nor measuring is built for it"
+        )
     random = torch.Generator().manual_seed(seed)
     config = model.config
     choices_apart = head == "multiple_choice" and not flat_choices(config)

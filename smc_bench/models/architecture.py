@@ -248,3 +248,27 @@ def architecture(config: Any) -> Architecture:
             "add a row to smc_bench/models/architecture.py"
         )
     return ARCHITECTURES[name]
+
+
+def no_head(model_type: str, head: str) -> str | None:
+    """Why an architecture has no head of a kind whose weights really load; None where it has.
+
+    Args:
+        model_type: As in ``config.json``; one without a row is not judged.
+        head: A :data:`smc_bench.tasks.base.Head`.
+    """
+    row = ARCHITECTURES.get(model_type)
+    if row is None:
+        return None
+    named = f"the architecture {model_type!r} is that of {_ARTICLE[row.kind]} {row.kind}, which"
+    if head == "question_answering" and row.kind == "decoder":
+        return (
+            f"{named} marks no spans (transformers' own class for it would quietly start from new "
+            "weights): choose another task, an encoder, or T5"
+        )
+    if head == "language_modelling" and row.kind == "encoder":
+        return f"{named} writes no text: choose another task, or a decoder such as GPT-2"
+    return None
+
+
+_ARTICLE: dict[Kind, str] = {"encoder": "an", "decoder": "a", "encoder-decoder": "an"}

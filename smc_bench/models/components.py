@@ -75,8 +75,7 @@ def component_map(model: nn.Module) -> ComponentMap:
         never = owner.rpartition(".")[2] in unpruned
         if leaf == "weight" and isinstance(modules[owner], allowed) and not never:
             prunable[name] = component
-    kind = getattr(model.config, "model_type", "")
-    base = getattr(model, "base_model_prefix", "")
+    kind, base = getattr(model.config, "model_type", ""), base_prefix(model)
     if not parameters["embeddings"] or not parameters["encoder"]:
         raise ModelError(f"no embeddings or encoder found under {base!r} in a {kind} model")
     if "encoder" not in prunable.values():
@@ -121,16 +120,25 @@ def body_prefixes(model: nn.Module) -> tuple[str, ...]:
 
 def pooler_prefixes(model: nn.Module) -> tuple[str, ...]:
     """Beginnings of the names of tensors of the base model that are the head's."""
-    return tuple(f"{model.base_model_prefix}.{name}." for name in architecture(model.config).pooler)
+    base = base_prefix(model)
+    return tuple(f"{base}{name}." for name in architecture(model.config).pooler)
+
+
+def base_prefix(model: nn.Module) -> str:
+    """Beginning of the names of the base model's tensors; empty where there is no base model.
+
+    T5's class with a language model's head has the parts of the base model itself.
+    """
+    name = str(getattr(model, "base_model_prefix", ""))
+    return f"{name}." if hasattr(model, name) else ""
 
 
 def _prefixes(model: nn.Module) -> dict[Component, tuple[str, ...]]:
     """Beginnings of names by component; embeddings first, as some lie inside of the blocks."""
-    row = architecture(model.config)
-    base = str(getattr(model, "base_model_prefix", ""))
+    row, base = architecture(model.config), base_prefix(model)
     return {
-        "embeddings": tuple(f"{base}.{name}." for name in row.embeddings),
-        "encoder": tuple(f"{base}.{name}." for name in row.blocks),
+        "embeddings": tuple(f"{base}{name}." for name in row.embeddings),
+        "encoder": tuple(f"{base}{name}." for name in row.blocks),
     }
 
 

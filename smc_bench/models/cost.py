@@ -30,12 +30,12 @@ from transformers import (
 
 from smc_bench.errors import ModelError
 from smc_bench.models.architecture import architecture
-from smc_bench.models.components import component_map
+from smc_bench.models.components import base_prefix, component_map
 from smc_bench.models.conv1d import use_linear
 from smc_bench.models.heads import flat_choices, model_class, outputs_of
 from smc_bench.models.reshape import reshape
 from smc_bench.models.shapes import buildable, read_shapes
-from smc_bench.tasks.base import Head
+from smc_bench.tasks.base import HEADS
 from smc_bench.tasks.specs import Family
 
 Part = Literal["embeddings", "encoder", "pooler", "head"]
@@ -88,12 +88,6 @@ for _name, _layers in (("minilm-l6", 6), ("paraphrase-minilm-l3", 3)):
         intermediate_size=1536,
     )
 CONFIGS["smollm2-135m"] = CONFIGS["HuggingFaceTB/SmolLM2-135M"]
-_HEADS: dict[Family, Head] = {
-    "classification": "sequence_classification",
-    "regression": "sequence_classification",
-    "multiple_choice": "multiple_choice",
-    "span": "question_answering",
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ def build(model: str, family: Family, labels: int, device: str = "meta") -> nn.M
     folder = Path(model)
     written = model not in CONFIGS and (folder / "config.json").is_file()
     shapes = read_shapes(folder) if written else None
-    config, head = config_of(model) if shapes is None else buildable(folder), _HEADS[family]
+    config, head = config_of(model) if shapes is None else buildable(folder), HEADS[family]
     config.num_labels = outputs_of(config, head, labels)
     if config.pad_token_id is None:  # heads of decoders take no batch without
         config.pad_token_id = 0
@@ -210,7 +204,7 @@ def flops_by_part(graph: nn.Module, counted: Mapping[str, int]) -> dict[Part, in
 def _modules(graph: nn.Module) -> dict[Part, list[str]]:
     """Submodules of each component; the head is what is left."""
     row = architecture(graph.config)
-    base = str(graph.base_model_prefix)
+    base = base_prefix(graph)
     known = dict(graph.named_modules())
     named: dict[Part, tuple[str, ...]] = {
         "embeddings": row.embeddings,
@@ -218,7 +212,7 @@ def _modules(graph: nn.Module) -> dict[Part, list[str]]:
         "pooler": row.pooler,
     }
     return {
-        part: [path for name in names for path in _called(known, f"{base}.{name}")]
+        part: [path for name in names for path in _called(known, f"{base}{name}")]
         for part, names in named.items()
     }
 
@@ -241,6 +235,9 @@ def _forward(graph: nn.Module, tokens: torch.Tensor) -> str:
     """One forward pass; returns the path, with a dot, of the module that was called."""
     if architecture(graph.config).kind != "encoder-decoder":
         graph(input_ids=tokens)
+        return ""
+    if not base_prefix(graph):  # with a language model's head
+        graph(input_ids=tokens, decoder_input_ids=tokens, use_cache=False)
         return ""
     # transformers' own looks for end tokens in the input, which have no values on the meta device.
     base: Any = graph.base_model

@@ -81,6 +81,8 @@ def check_forward(model: Any, tokenizer: Any, head: Head, folder: Path) -> None:
     row = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if head == "multiple_choice" and not flat_choices(model.config):
         row = {key: value.unsqueeze(1) for key, value in row.items()}
+    if head == "language_modelling" and architecture(model.config).kind == "encoder-decoder":
+        row["decoder_input_ids"] = ids
     names = ("start_logits", "end_logits") if head == "question_answering" else ("logits",)
     try:
         with torch.no_grad():

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
 )
 
 from smc_bench.errors import ModelError
-from smc_bench.models.architecture import architecture
+from smc_bench.models.architecture import architecture, no_head
 from smc_bench.tasks.base import Head
 
 _AUTO: dict[Head, Any] = {
@@ -36,14 +38,13 @@ def model_class(config: Any, head: Head) -> Any:
         ModelError: There is none whose weights load, or the architecture is not known.
     """
     kind = architecture(config).kind
-    if kind == "encoder":
+    problem = no_head(config.model_type, head)
+    if problem is not None:
+        raise ModelError(problem)
+    if head == "language_modelling":
+        return AutoModelForCausalLM if kind == "decoder" else AutoModelForSeq2SeqLM
+    if kind == "encoder" or head == "question_answering":
         return _AUTO[head]
-    if head == "question_answering":
-        raise ModelError(
-            f"the architecture {config.model_type!r} is that of {_article(kind)}, which marks no "
-            "spans (transformers' own class for it would quietly start from new weights): choose "
-            "another task, or an encoder"
-        )
     return AutoModelForSequenceClassification
 
 
@@ -52,7 +53,3 @@ def outputs_of(config: Any, head: Head, labels: int) -> int:
     if head == "sequence_classification":
         return labels
     return 1 if head == "multiple_choice" and flat_choices(config) else 2
-
-
-def _article(kind: str) -> str:
-    return f"an {kind}" if kind.startswith("e") else f"a {kind}"

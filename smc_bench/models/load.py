@@ -85,7 +85,7 @@ def load_model(
 
     The head is new, and depends on ``seed`` alone: one that the folder holds was made for another
     task or by another training, and is left out (standard error says so). Everything else must be
-    in the folder.
+    in the folder; so must the head of a language model, which is never new.
 
     Args:
         folder: Local folder with ``config.json`` and safetensors weights.
@@ -145,8 +145,9 @@ def load_with_notes(
     except Exception as error:  # safetensors and torch have errors of their own
         raise ModelError(f"{folder}: can't be loaded: {_first_line(error)}") from error
     notes: list[str] = []
-    loaded = judge(model, info, folder, finished=finished)
-    if loaded.stored_head and not finished:
+    writes = head == "language_modelling"
+    loaded = judge(model, info, folder, finished=finished, writes=writes)
+    if loaded.stored_head and not finished and not writes:
         _renew(model, loaded.head, head, config, seed)
         notes.append(_unused(loaded.stored_head, former))
     use_linear(model)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from smc_bench.errors import ModelError
-from smc_bench.models.components import body_prefixes, pooler_prefixes
+from smc_bench.models.components import base_prefix, body_prefixes, pooler_prefixes
 from smc_bench.models.files import COUNTERS, StoredTensor, stored_tensors, weight_files
 
 # Names of before, which transformers translates.
@@ -30,7 +30,9 @@ class Loaded:
     stored_head: tuple[str, ...]
 
 
-def judge(model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool) -> Loaded:
+def judge(
+    model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool, writes: bool = False
+) -> Loaded:
     """See that a model is the one that its folder holds.
 
     The embeddings, the encoder and (where the folder has one) the pooler must come from the folder
@@ -41,6 +43,7 @@ def judge(model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool) 
         info: Its loading info.
         folder: Where it came from.
         finished: Whether the head must be there too, as in the weights of a finished cell.
+        writes: Whether the head is a language model's, which is never new.
 
     Raises:
         ModelError: Naming file and tensor.
@@ -49,29 +52,39 @@ def judge(model: Any, info: Mapping[str, Any], folder: Path, *, finished: bool) 
     errors = [*info.get("error_msgs", ()), *map(str, info.get("conversion_errors", ()))]
     if errors:
         raise ModelError(f"{where} can't be loaded: {errors[0]}")
-    base = f"{model.base_model_prefix}."
+    base, body = base_prefix(model), body_prefixes(model)
     _check_once(folder, base)
     names = list(model.state_dict())
     missing = set(info["missing_keys"])
     wrong = {name: (tuple(old), tuple(new)) for name, old, new in info["mismatched_keys"]}
-    head = tuple(name for name in names if not name.startswith(base))
+    # Where there is no base model, what is not of embeddings or blocks is the head.
+    head = tuple(name for name in names if not name.startswith(base or body))
     for name, (old, new) in sorted(wrong.items()):
         if finished or name.startswith(base):
             raise ModelError(
                 f"{where}: {name} has the shape {list(old)}, but config.json makes it {list(new)}: "
                 "config.json and weights are of different models; copy both from one place"
             )
-    body = body_prefixes(model)
-    inside = [n for n in names if n.startswith(base) and not n.startswith(pooler_prefixes(model))]
+    inside = [n for n in names if n not in head and not n.startswith(pooler_prefixes(model))]
     if not inside:
         raise ModelError(f"{where}: {type(model).__name__} has no base model at {base!r}")
+    _check_writes(where, [name for name in head if name in missing or name in wrong], writes)
     needed = names if finished else inside
     lacking = [name for name in needed if name in missing]
     if lacking:
         raise _lacking(where, lacking, needed, info["unexpected_keys"], base)
-    _check_pooler(where, [n for n in names if n.startswith(base)], missing)
+    _check_pooler(where, [n for n in names if n not in head], missing)
     _check_left_over(where, info["unexpected_keys"], base, body)
     return Loaded(head, tuple(n for n in head if n not in missing))
+
+
+def _check_writes(where: str, new: list[str], writes: bool) -> None:
+    if writes and new:
+        raise ModelError(
+            f"{where}: it holds no head of a language model ({new[0]} is missing or of another "
+            "shape), which would be made of random numbers: give the folder of the whole language "
+            "model (such as GPT2LMHeadModel), not of its base model"
+        )
 
 
 def check_finite(model: Any, folder: Path) -> None:

@@ -10,6 +10,7 @@ from smc_bench.errors import StoreError
 from smc_bench.store.files import read_json
 from smc_bench.store.packed import read_lines, thinned
 from smc_bench.store.store import CellFolder
+from smc_bench.tasks.directions import in_percent, lower_is_better
 
 _WIDTH = 60
 
@@ -65,11 +66,13 @@ def text(cell: Mapping[str, Any]) -> str:
 
 
 def _measured(record: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("", "scores in %")
+    yield from ("", "scores")
     trivial = record["trivial"]
     for name, value in record["metrics"].items():
         beside = f"  (ignoring the input {trivial[name]:.2f})" if name in trivial else ""
-        yield f"  {name}  {value:.4f}{beside}"
+        unit = " %" if in_percent(name) else ""
+        lower = ", lower is better" if lower_is_better(name) else ""
+        yield f"  {name}  {value:.4f}{unit}{lower}{beside}"
     if not record["reportable"]:
         yield "  cut short by --limit: never reported"
     for split, output in record.get("outputs", {}).items():

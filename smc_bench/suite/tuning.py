@@ -23,6 +23,8 @@ from smc_bench.suite.cell import canonical_json
 from smc_bench.suite.explain import explain
 from smc_bench.suite.schema import Suite, Tuning
 from smc_bench.suite.yaml_file import YamlFile, read_yaml
+from smc_bench.tasks.directions import lower_is_better
+from smc_bench.tasks.specs import SPECS
 
 
 class Choice(Strict):
@@ -68,7 +70,7 @@ class Tuned(Strict):
             seen.add((choice.task, choice.arm))
             if not len(choice.scores) == len(choice.cells) == len(peaks):
                 raise ValueError(f"{who} needs a score and a cell for each of {len(peaks)} rates")
-            if choice.peak != best(peaks, choice.scores):
+            if choice.peak != best(peaks, choice.scores, lower=lower(choice.task)):
                 raise ValueError(f"{who}: {choice.peak:g} is not the rate that scored best")
         return self
 
@@ -98,13 +100,27 @@ def with_peak(recipe: Recipe, peak: float) -> Recipe:
     return recipe.model_copy(update={"lr_schedule": recipe.lr_schedule.with_peak(peak)})
 
 
-def best(peaks: tuple[float, ...], scores: tuple[float | None, ...]) -> float:
-    """The rate with the highest score; the lower one of equals.
+def lower(task: str) -> bool:
+    """Whether less of a task's primary metric is better; False for a task that is not known."""
+    return task in SPECS and lower_is_better(SPECS[task].primary_metric)
+
+
+def best(
+    peaks: tuple[float, ...], scores: tuple[float | None, ...], *, lower: bool = False
+) -> float:
+    """The rate with the best score; the lower one of equals.
+
+    Args:
+        peaks: The rates.
+        scores: One a rate; None where it diverged.
+        lower: Whether a lower score is better.
 
     Raises:
         ValueError: If every try diverged.
     """
-    known = [(score, -peak) for peak, score in zip(peaks, scores, strict=True) if score is not None]
+    sign = -1.0 if lower else 1.0
+    tried = zip(peaks, scores, strict=True)
+    known = [(sign * score, -peak) for peak, score in tried if score is not None]
     if not known:
         raise ValueError("every try diverged")
     return -max(known)[1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from smc_bench.errors import CorruptDataError
-from smc_bench.tasks.specs import TaskSpec
+from smc_bench.tasks.specs import Family, TaskSpec
 
 if TYPE_CHECKING:  # plan and status read records, and nothing of arrays
     import numpy as np
@@ -26,16 +26,36 @@ Feature: TypeAlias = dict[str, Any]
 Keys: ``input_ids`` (list of ints; for multiple choice a list of such lists, one a choice),
 ``token_type_ids`` of the same shape where the tokenizer makes them, ``example`` (index of the row),
 and the target: ``label`` (int, or float for regression) or ``start`` and ``end`` (token positions).
+For a language model the targets are tokens of ``input_ids`` itself: a decoder is scored on those
+from ``scored_from`` on (at least 1); an encoder-decoder reads the first ``read`` and is scored on
+the rest.
 """
 
-Outputs: TypeAlias = "Sequence[tuple[NDArray[np.float32], ...]]"
+Texts: TypeAlias = "tuple[NDArray[np.str_], ...]"
+"""The one text that a language model wrote for a feature, as an array of shape (1,)."""
+
+Outputs: TypeAlias = "Sequence[tuple[NDArray[Any], ...]]"
 """What the model said of each feature, in feature order: one 1-D array a head, without padding.
 
 Classification, regression and multiple choice have one head, ``(logits,)`` of shape (labels,);
-spans have two, ``(start, end)``, each of shape (tokens of the window,).
+spans have two, ``(start, end)``, each of shape (tokens of the window,). Language modelling has
+``(nats, peak)``, each of shape (scored tokens,): minus the log probability of each token, and the
+log probability of the likeliest one there. What a model wrote is one text, :data:`Texts`.
 """
 
-Head = Literal["sequence_classification", "multiple_choice", "question_answering"]
+Head = Literal[
+    "sequence_classification", "multiple_choice", "question_answering", "language_modelling"
+]
+
+HEADS: dict[Family, Head] = {
+    "classification": "sequence_classification",
+    "regression": "sequence_classification",
+    "multiple_choice": "multiple_choice",
+    "span": "question_answering",
+    "language_modelling": "language_modelling",
+    "generation": "language_modelling",
+}
+"""The head that a family's own class has."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +73,33 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics in percent, without split suffix, and what was predicted for each row.
+    """Metrics without split suffix (percent, unless the spec says else), and what was said by row.
 
     ``correct`` holds one number a row (1/0 for accuracy, token F1 in 0..1 for spans, the squared
     error for regression): the material of paired comparisons. ``gold`` holds one reference a row
-    where that is one number: without it a correlation has no interval.
+    where that is one number: without it a correlation has no interval. ``weights`` says how much
+    each row counts where they do not count alike: scored tokens of a text, of which ``correct``
+    then holds the summed nats.
     """
 
     metrics: dict[str, float]
     predictions: list[Any] = field(default_factory=list)
     correct: list[float] = field(default_factory=list)
     gold: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
 
 class Task(ABC):
-    """Turns rows into features and outputs into scores. Stateless; holds only its spec."""
+    """Turns rows into features and outputs into scores. Stateless; holds only its spec.
+
+    Attributes:
+        head: What is put on the model.
+        new_tokens: Tokens that a language model may write for each feature, which are then what is
+            scored; 0 where it is scored on what texts say.
+    """
 
     head: Head
+    new_tokens: int = 0
 
     def __init__(self, spec: TaskSpec) -> None:
         """Bind the implementation to one spec (families serve several tasks)."""
@@ -107,3 +137,22 @@ class Task(ABC):
     @abstractmethod
     def trivial(self, rows: Sequence[Row]) -> dict[str, float]:
         """Metrics (percent) of the best answer that ignores the input: chance or majority."""
+
+    def baseline(
+        self,
+        rows: Sequence[Row],
+        features: Sequence[Feature],
+        outputs: Outputs,
+        seen: Sequence[Feature],
+        vocabulary: int,
+    ) -> dict[str, float]:
+        """What :meth:`trivial` gives, or more where that takes what was trained on.
+
+        Args:
+            rows: Rows of an evaluation split.
+            features: Made from them.
+            outputs: Of these features.
+            seen: Features that were trained on.
+            vocabulary: Tokens that there are.
+        """
+        return self.trivial(rows)

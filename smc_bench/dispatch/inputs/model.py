@@ -10,12 +10,19 @@ from typing import Any
 from smc_bench.errors import MissingDataError, ModelError
 from smc_bench.models.files import check_folder, has_tokenizer, read_object
 from smc_bench.sources import Lock, Roots, weights
+from smc_bench.tasks.base import Head
 
 # These number positions from padding_idx + 1 on: as many fewer can be used.
 _FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 
 
-def look_at_model(reference: str, lengths: Iterable[int], roots: Roots, lock: Lock) -> str:
+def look_at_model(
+    reference: str,
+    lengths: Iterable[int],
+    roots: Roots,
+    lock: Lock,
+    heads: Iterable[Head] = (),
+) -> str:
     """Open a model's files, if they are on this machine; nothing is fetched.
 
     Args:
@@ -23,6 +30,7 @@ def look_at_model(reference: str, lengths: Iterable[int], roots: Roots, lock: Lo
         lengths: Tokens that sequences may have, by task.
         roots: Where data and caches are.
         lock: Commits that are known.
+        heads: That the tasks need; the architecture must have each.
 
     Returns:
         What was looked at, in words.
@@ -41,7 +49,7 @@ def look_at_model(reference: str, lengths: Iterable[int], roots: Roots, lock: Lo
     check_folder(folder)
     if not has_tokenizer(folder):
         raise ModelError(f"{folder}: there is no tokenizer: copy the files of the model's own")
-    _check_config(folder / "config.json", max(lengths, default=0))
+    _check_config(folder / "config.json", max(lengths, default=0), heads)
     return f"{folder}: opened"
 
 
@@ -64,9 +72,9 @@ def _fetched(ref: weights.ModelRef, roots: Roots, lock: Lock) -> Path | None:
         return None
 
 
-def _check_config(path: Path, length: int) -> None:
-    """Architecture and positions, by the configuration alone."""
-    from smc_bench.models.architecture import ARCHITECTURES
+def _check_config(path: Path, length: int, heads: Iterable[Head]) -> None:
+    """Architecture, heads and positions, by the configuration alone."""
+    from smc_bench.models.architecture import ARCHITECTURES, no_head
 
     config = read_object(path)
     kind = config.get("model_type")
@@ -74,6 +82,10 @@ def _check_config(path: Path, length: int) -> None:
         raise ModelError(
             f"{path}: the architecture {kind!r} is not one of {', '.join(ARCHITECTURES)}"
         )
+    for head in heads:
+        problem = no_head(str(kind), head)
+        if problem is not None:
+            raise ModelError(f"{path}: {problem}")
     usable = _positions(config)
     if usable and length > usable:
         raise ModelError(

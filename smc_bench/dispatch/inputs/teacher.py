@@ -13,6 +13,7 @@ from smc_bench.store.reading import check_weights
 from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.base import Encoding
+from smc_bench.tasks.registry import get_task
 from smc_bench.tasks.specs import SPECS
 
 
@@ -27,6 +28,12 @@ def teacher_logits(
             those that its record names.
     """
     from smc_bench.engine.outputs import outputs_of, trained_rows
+
+    if get_task(cell.task.name).head == "language_modelling":
+        raise MissingDataError(
+            f"{cell.task.name}: nothing is drawn of a language model's logits, over a whole "
+            "vocabulary at each token: name another task with --only task=…"
+        )
 
     folder = store.folder(cell.folder)
     record = folder.record()

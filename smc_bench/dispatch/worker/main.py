@@ -29,6 +29,7 @@ from smc_bench.dispatch.worker.launcher import ProcessGroup, launched, size
 from smc_bench.dispatch.worker.memory import MemoryWatch
 from smc_bench.dispatch.worker.rank import assist
 from smc_bench.dispatch.worker.serve import serve
+from smc_bench.engine.context import SplitScores
 from smc_bench.engine.outcome import CellOutcome
 from smc_bench.environment import asked_threads, clean
 from smc_bench.errors import Interrupted, RankLostError, SmcBenchError
@@ -162,7 +163,7 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
         end_watch()
         fixed = read_json(folder.path / "execution.json")
         record = _record(cell, outcome, attempt, started, fixed, memory.read())
-        splits = {name: asdict(scores) for name, scores in outcome.splits.items()}
+        splits = {name: _by_row(scores) for name, scores in outcome.splits.items()}
         folder.finish(record, splits, context.partial)
         folder.end_attempt(attempt, "done")
         context.trackers.finish(_finals(outcome), outcome.total_steps)
@@ -170,6 +171,14 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
         end_watch()
         context.trackers.close()
     return DONE
+
+
+def _by_row(scores: SplitScores) -> dict[str, Any]:
+    """Results by example as they are stored; weights only where rows do not count alike."""
+    found = asdict(scores)
+    if not scores.weights:
+        del found["weights"]
+    return found
 
 
 def _finals(outcome: CellOutcome) -> dict[str, float]:

@@ -31,12 +31,19 @@ def constancy(outputs: Outputs, head: Head) -> Constancy:
     Sequence classification (and regression): constant if every sequence has the same logits.
     Multiple choice: if within each row all choices score the same. Spans: if at every position all
     windows that reach it have the same logits, for the start and for the end; a model that knows
-    only where a token stands, not what is there, does not depend on the input either.
+    only where a token stands, not what is there, does not depend on the input either. Language
+    modelling: if at every position the likeliest token has one log probability in all sequences,
+    which is all that is kept of the distribution over the vocabulary; of answers that were written,
+    if all are the same text.
 
     Args:
         outputs: One 1-D array a head, for each sequence.
         head: Kind of head.
     """
+    if outputs[0][0].dtype.kind == "U":
+        return Constancy(len(outputs), len({str(texts[0]) for (texts,) in outputs}) <= 1)
+    if head == "language_modelling":
+        return Constancy(len(outputs), _windows_equal([peaks for _, peaks in outputs]))
     if head == "question_answering":
         equal = all(_windows_equal([heads[h] for heads in outputs]) for h in range(2))
         return Constancy(len(outputs), equal)

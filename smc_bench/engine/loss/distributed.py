@@ -55,7 +55,9 @@ class Processes:
         """Whether this process has the cell: attempt, checkpoints, record."""
         return self.index == 0
 
-    def parts(self, indices: Indices, size: int) -> Iterator[tuple[int, Indices, float]]:
+    def parts(
+        self, indices: Indices, size: int, weight: Callable[[Indices], int] = len
+    ) -> Iterator[tuple[int, Indices, float]]:
         """This process's parts of a batch: number, rows, share of all rows.
 
         A process without one takes the first with share 0, so that it has gradients to sum.
@@ -63,11 +65,13 @@ class Processes:
         Args:
             indices: Rows of the whole batch.
             size: Rows of a part; the last may have fewer.
+            weight: How much rows count, where it is not how many they are.
         """
+        whole = weight(indices)
         starts = list(range(0, len(indices), size))
         for number in range(self.index, len(starts), self.count):
             part = indices[starts[number] : starts[number] + size]
-            yield number, part, len(part) / len(indices)
+            yield number, part, weight(part) / whole
         if self.index >= len(starts):
             yield 0, indices[:size], 0.0
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from smc_bench.engine.loss.losses import HeadOutput
-from smc_bench.models.architecture import architecture
+from smc_bench.engine.loss.token_scores import (
+    real_written,
+    scored_counts,
+    scored_tokens,
+    token_logits,
+    written,
+)
+from smc_bench.models.architecture import Kind, architecture
 from smc_bench.models.heads import flat_choices
 from smc_bench.models.last_token import score_last
 from smc_bench.models.layout import Layout
@@ -31,15 +38,20 @@ class Batch:
 
     Attributes:
         inputs: Arguments of the model's forward.
-        targets: Labels (n,), or start and end positions, or nothing.
+        targets: Labels (n,), or start and end positions, or the scored tokens (S,), or nothing.
         rows: Features in it, n.
         real: True at real tokens, (sequences, longest).
+        counts: For a language model, scored tokens of each feature.
+        written: True at the real tokens of an encoder-decoder's decoder, (sequences, longest);
+            never of the shape of ``real``, so that a layer's inputs show whose they are.
     """
 
     inputs: dict[str, Any]
     targets: list[Tensor]
     rows: int
     real: Tensor
+    counts: tuple[int, ...] = ()
+    written: Tensor | None = None
 
 
 class Feed:
@@ -68,13 +80,44 @@ class Feed:
         packs = padding == "none" and enable_packing(model, spans=head == "question_answering")
         self.padding: Padding = "none" if packs else "dynamic"
 
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the model knows."""
+        return int(self.model.config.vocab_size)
+
+    def weight(self, features: Sequence[Feature]) -> int:
+        """What a mean over these features is a mean of: features, or tokens that are scored."""
+        if self.head != "language_modelling":
+            return len(features)
+        return sum(scored_counts(features, self._kind))
+
+    @property
+    def _kind(self) -> Kind:
+        return architecture(self.model.config).kind
+
     def batch(self, features: Sequence[Feature]) -> Batch:
         """A batch of these features."""
+        if self.head == "language_modelling":
+            return self._texts(features)
         made = self._packed(features) if self.padding == "none" else self._padded(features)
         # A tokenizer's second type would be out of range, or another model's.
         if not architecture(self.model.config).token_types:
             made.inputs.pop("token_type_ids", None)
         return made
+
+    def _texts(self, features: Sequence[Feature]) -> Batch:
+        """A batch for a language model, whose targets are tokens of the texts themselves."""
+        device, kind = self.model.device, self._kind
+        if kind == "encoder-decoder":
+            read = written(self.model, features, self.pad_token_id)
+            inputs = {key: tensor.to(device) for key, tensor in read.items()}
+            real = inputs["attention_mask"].bool()
+            made = Batch(inputs, [], len(features), real, written=real_written(features, inputs))
+        else:
+            made = self._packed(features) if self.padding == "none" else self._padded(features)
+            made.inputs.pop("token_type_ids", None)
+        targets = [scored_tokens(features, kind).to(device)]
+        return replace(made, targets=targets, counts=tuple(scored_counts(features, kind)))
 
     def _padded(self, features: Sequence[Feature]) -> Batch:
         device = self.model.device
@@ -109,10 +152,14 @@ class Feed:
                 float32, also inside somebody else's autocast.
 
         Returns:
-            One head, or start and end over the real positions of each window.
+            One head, or start and end over the real positions of each window; for a language model
+            one head with a row for each scored token.
         """
         plain = torch.autocast(self.model.device.type, enabled=False)
         with self.autocast() if autocast else plain:
+            if self.head == "language_modelling":
+                logits = token_logits(self.model, batch.inputs, batch.counts)
+                return [HeadOutput(_wide(logits, len(logits)))]
             if architecture(self.model.config).kind == "decoder":
                 return [HeadOutput(_wide(score_last(self.model, batch.inputs), batch.rows))]
             outputs = self.model(**batch.inputs)

@@ -30,6 +30,7 @@ class Objective:
         *,
         distillation: Distillation | None = None,
         teacher_outputs: Sequence[HeadArrays] | None = None,
+        teacher: Feed | None = None,
     ) -> None:
         """Bind a model to its training data.
 
@@ -38,9 +39,11 @@ class Objective:
             features: All training features.
             distillation: How teacher and task are weighed, or None for the task alone.
             teacher_outputs: The teacher's logits of each feature.
+            teacher: The teacher itself, in eval mode, where its logits are too many to keep.
         """
         self.feed, self.features = feed, features
         self.distillation, self.teacher_outputs = distillation, teacher_outputs
+        self.teacher = teacher
 
     @property
     def model(self) -> Any:
@@ -50,6 +53,8 @@ class Objective:
     def loss(self, indices: Indices) -> Tensor:
         """Mean loss over the features ``indices``: logits in training's precision, loss in float32.
 
+        For a language model it is the mean over their scored tokens.
+
         Args:
             indices: Which features make up the batch.
         """
@@ -57,6 +62,10 @@ class Objective:
         heads = self.feed.heads(batch)
         teacher = None if self.distillation is None else self._teacher(indices, heads[0].logits)
         return total_loss(heads, batch.targets, teacher, self.distillation)
+
+    def weight(self, indices: Indices) -> int:
+        """How much the mean over these features counts in that over more: features, or tokens."""
+        return self.feed.weight([self.features[int(index)] for index in indices])
 
     def task_loss(self, indices: Indices) -> Tensor:
         """The task's own loss alone, without the teacher, in float32 without autocast.
@@ -70,7 +79,15 @@ class Objective:
         """The features ``indices`` on the model's device."""
         return self.feed.batch([self.features[int(index)] for index in indices])
 
+    @torch.no_grad()
+    def _asked(self, teacher: Feed, indices: Indices) -> list[Tensor]:
+        """What a live teacher says now, as it would have been kept: float32, in eval mode."""
+        batch = teacher.batch([self.features[int(index)] for index in indices])
+        return [head.logits for head in teacher.heads(batch, autocast=False)]
+
     def _teacher(self, indices: Indices, like: Tensor) -> list[Tensor] | None:
+        if self.teacher is not None:
+            return self._asked(self.teacher, indices)
         if self.teacher_outputs is None:
             return None
         rows = [self.teacher_outputs[int(index)] for index in indices]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from smc_bench.engine.loss.batches import feature_length
 from smc_bench.engine.loss.model_inputs import Feed
+from smc_bench.engine.loss.token_scores import batch_that_fits, nats_and_peaks
 from smc_bench.errors import Interrupted
 from smc_bench.tasks.base import Feature
 
@@ -38,17 +39,32 @@ def predict(
     feed.model.eval()
     order = np.argsort([-feature_length(feature) for feature in features], kind="stable")
     results: list[HeadArrays] = [()] * len(features)
-    spans = feed.head == "question_answering"
+    if feed.head == "language_modelling" and len(order):
+        longest = feature_length(features[order[0]])
+        batch_size = batch_that_fits(batch_size, longest, feed.vocabulary)
     for start in range(0, len(order), batch_size):
         if should_stop():
             raise Interrupted("stopped while evaluating")
         chosen = order[start : start + batch_size]
-        heads = feed.heads(feed.batch([features[i] for i in chosen]), autocast=False)
-        arrays = [head.logits.cpu().numpy() for head in heads]
-        for row, index in enumerate(chosen):
-            length = feature_length(features[index]) if spans else None
-            results[index] = tuple(logits[row, :length].copy() for logits in arrays)
+        for index, found in zip(chosen, _outputs(feed, [features[i] for i in chosen]), strict=True):
+            results[index] = found
         if progress is not None:
             progress(start + len(chosen))
     feed.model.train(was_training)
     return results
+
+
+def _outputs(feed: Feed, features: Sequence[Feature]) -> list[HeadArrays]:
+    """Outputs of one batch."""
+    batch = feed.batch(features)
+    heads = feed.heads(batch, autocast=False)
+    if feed.head == "language_modelling":
+        tokens = nats_and_peaks(heads[0].logits, batch.targets[0])
+        parts = [torch.split(values.cpu(), list(batch.counts)) for values in tokens]
+        return [tuple(part.numpy() for part in row) for row in zip(*parts, strict=True)]
+    spans = feed.head == "question_answering"
+    arrays = [head.logits.cpu().numpy() for head in heads]
+    return [
+        tuple(logits[row, : feature_length(feature) if spans else None].copy() for logits in arrays)
+        for row, feature in enumerate(features)
+    ]

@@ -124,8 +124,12 @@ class Calibration:
         def hook(name: str) -> Any:
             def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 x = inputs[0].float()
-                padded = x.dim() == 3 and x.shape[:2] == real[0].shape
-                flat = x[real[0]] if padded else x.reshape(-1, x.shape[-1])
+                flat = x.reshape(-1, x.shape[-1])
+                # Some layers (OPT's) are given tokens laid flat, padding too.
+                shape = x.shape[:2] if x.dim() == 3 else None
+                fits = (m for m in real if shape == m.shape or (not shape and len(x) == m.numel()))
+                mask = next(fits, None)
+                flat = flat if mask is None else flat[mask.flatten()]
                 sums[name] = sums.get(name, 0.0) + flat.T @ flat
                 tokens[name] += len(flat)
 
@@ -136,7 +140,7 @@ class Calibration:
             with self._mode(False):
                 for index, chosen in enumerate(self.batches(count, batch)):
                     taken = self.objective.batch(chosen)
-                    real[:] = [taken.real]
+                    real[:] = [taken.real, *([] if taken.written is None else [taken.written])]
                     self.objective.feed.heads(taken, autocast=False)
                     self.tick(index + 1, count)
         finally:

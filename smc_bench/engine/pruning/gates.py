@@ -51,9 +51,11 @@ def gate_gradients(
                 handle.remove()
         loss = total_loss(heads, batch.targets, None, None)
         gradients = torch.autograd.grad(loss, list(seen.values()))
-    # The loss is the mean over rows, what is wanted is each row's own.
+    # The loss is the mean over rows (or tokens), what is wanted is each row's own.
+    counts = batch.counts or (1,) * batch.rows
+    shares = [sum(counts) / count for count in counts]
     products = {
-        name: _by_row(inputs.detach() * gradient, batch) * batch.rows
+        name: _by_row(inputs.detach() * gradient, batch) * gradient.new_tensor(shares)[:, None]
         for (name, inputs), gradient in zip(seen.items(), gradients, strict=True)
     }
     found = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.at_speed import Curve, compare_at_speed
 from smc_bench.report.statistics.compare import Comparison, Place
 from smc_bench.suite.claims import Claim
+from smc_bench.tasks.directions import lower_is_better
 
 _WHERE = [*MACHINE, "version", "shrunk"]
 
@@ -58,7 +60,8 @@ def _comparisons(claim: Claim, results: Results, times: pd.DataFrame) -> Iterato
             for speedup in claim.speed.speedups:
                 place = Place(task, at, 0.0, speedup)
                 for other in claim.against:
-                    yield compare_at_speed(place, curves[claim.arm], curves[other])
+                    found = compare_at_speed(place, curves[claim.arm], curves[other])
+                    yield replace(found, lower=lower_is_better(results.scores.metric[task]))
 
 
 def _curve(arm: str, at: str, times: pd.DataFrame, results: Results) -> Curve:

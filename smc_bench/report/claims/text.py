@@ -66,6 +66,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "against": comparison.against,
         "verdict": finding.word,
         "effect": None if effect is None else effect.value,
+        "lower_is_better": comparison.lower,
         "low": low,
         "high": high,
         "p_for": finding.p_for,
@@ -112,7 +113,8 @@ def _section(verdict: Verdict) -> list[str]:
 def _row(finding: Finding) -> list[str]:
     comparison, effect = finding.comparison, finding.comparison.effect
     place = comparison.place
-    pair = escaped(f"{comparison.arm} - {comparison.against}")
+    lower = ", lower is better" if comparison.lower else ""
+    pair = escaped(f"{comparison.arm} - {comparison.against}{lower}")
     head = [escaped(place.task), str(place), pair]
     if effect is None:
         return [*head, "-", "-", "-", "-", finding.word, escaped(comparison.apart), ""]

@@ -3,12 +3,14 @@
 One seed decides nothing, however many examples it answers: another seed of training gives another
 model. Such a comparison says so and gives its interval, which covers evaluation noise only.
 
-A comparison supports "better" if the effect is above zero beyond chance and the estimate is at
-least the smallest effect of interest; it contradicts it if the effect is below that size beyond
-chance (a real effect that is too small to matter contradicts too). "No worse" asks for an effect
-above minus that size (non-inferiority), "equal" for one within it (two one-sided tests; Schuirmann,
-Journal of Pharmacokinetics and Biopharmaceutics 15, 1987). Each one-sided test is at 2.5 %, so that
-a decision agrees with a 95 % interval, after Holm's correction for the claim's comparisons.
+The effect is how much better the first arm is: of a metric of which less is better (perplexity),
+the other arm minus the first. A comparison supports "better" if the effect is above zero beyond
+chance and the estimate is at least the smallest effect of interest; it contradicts it if the effect
+is below that size beyond chance (a real effect that is too small to matter contradicts too). "No
+worse" asks for an effect above minus that size (non-inferiority), "equal" for one within it (two
+one-sided tests; Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987). Each one-
+sided test is at 2.5 %, so that a decision agrees with a 95 % interval, after Holm's correction for
+the claim's comparisons.
 """
 
 from __future__ import annotations
@@ -153,7 +155,7 @@ def _judged(name: str, claim: Claim, at: str, results: Results) -> Verdict:
 
 
 def _findings(claim: Claim, comparisons: list[Comparison]) -> tuple[Finding, ...]:
-    tests = [_tests(claim, c.effect) for c in comparisons if c.effect is not None and c.decides]
+    tests = [_tests(claim, c.gain) for c in comparisons if c.gain is not None and c.decides]
     corrected = iter(
         zip(holm([one for one, _ in tests]), holm([other for _, other in tests]), strict=True)
     )
@@ -166,8 +168,8 @@ def _findings(claim: Claim, comparisons: list[Comparison]) -> tuple[Finding, ...
 
 
 def _decided(claim: Claim, comparison: Comparison, p_for: float, p_against: float) -> Finding:
-    effect = comparison.effect
-    large = claim.direction != "better" or (effect is not None and effect.value >= claim.effect)
+    gain = comparison.gain
+    large = claim.direction != "better" or (gain is not None and gain.value >= claim.effect)
     word: Word = "can't tell"
     if p_for <= ALPHA and large:
         word = "supported"
@@ -184,7 +186,7 @@ def _untested(comparison: Comparison) -> Word:
 
 
 def _tests(claim: Claim, effect: Estimate) -> tuple[float, float]:
-    """One-sided p against the claim's opposite, and against the claim."""
+    """One-sided p against the claim's opposite, and against the claim; above zero is better."""
     size = claim.effect
     if claim.direction == "better":
         return effect.p_above(0.0), effect.p_below(size)

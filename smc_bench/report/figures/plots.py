@@ -30,6 +30,7 @@ from smc_bench.report.figures.looks import (
 from smc_bench.report.figures.ticks import sparse
 from smc_bench.report.outputs import Make, write_all
 from smc_bench.report.statistics.compare import Place
+from smc_bench.tasks.directions import in_words, lower_is_better
 
 mpl.use("Agg")
 
@@ -162,7 +163,7 @@ def _scores_panel(figure: Figure, axis: Axes, results: Results, task: str, at: s
     _references(axis, results, task)
     _level_axis(figure, axis, *panels.ticks(part, x))
     axis.set_xlabel(panels.X_LABEL[x])
-    axis.set_ylabel(f"{results.scores.metric[task]} (%)")
+    axis.set_ylabel(in_words(results.scores.metric[task], " (%)"))
     axis.set_title(task)
 
 
@@ -247,7 +248,9 @@ def _effects_panel(axis: Axes, results: Results, task: str, at: str, base: str) 
     axis.set_xticks(range(len(places)), [_level(place) for place in places])
     axis.set_xlim(-0.5, len(places) - 0.5)
     axis.set_xlabel(panels.EFFECTS_AT[at])
-    axis.set_ylabel(f"{results.scores.metric[task]} minus {base}\n(points)")
+    lower = lower_is_better(results.scores.metric[task])
+    what = "below zero is better" if lower else "points"
+    axis.set_ylabel(f"{results.scores.metric[task]} minus {base}\n({what})")
     axis.set_title(task)
 
 

@@ -14,6 +14,7 @@ from smc_bench.report.figures import looks
 from smc_bench.report.figures.looks import GREY, STYLE, WIDTHS, Width, legend, styles
 from smc_bench.report.outputs import Make
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.tasks.directions import in_words, lower_is_better
 
 mpl.use("Agg")
 
@@ -22,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 RECOVERED = 0.95
-"""The second dashed line: this share of the dense score."""
+"""The second dashed line: this share of the dense score (see ``Scores.recovery``)."""
 
 _HEIGHT = 2.4
 
@@ -54,7 +55,8 @@ def speedup_figure(results: Results, measured: Measurements, columns: Width) -> 
     for axis, (key, part) in zip(axes, panels, strict=False):
         assert isinstance(key, tuple)
         _panel(axis, part, looks_of)
-        _dense_lines(axis, dense_score(results, str(key[0])))
+        lower = lower_is_better(str(part["metric"].iloc[0]))
+        _dense_lines(axis, dense_score(results, str(key[0])), 1 / RECOVERED if lower else RECOVERED)
         axis.set_title(_title(key), fontsize=6)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -80,15 +82,15 @@ def _panel(axis: Axes, part: pd.DataFrame, looks_of: dict[str, looks.Look]) -> N
             label=looks.label(str(arm)),
         )
     axis.set_xlabel("times as fast as dense")
-    axis.set_ylabel(f"{part['metric'].iloc[0]} (%)")
+    axis.set_ylabel(in_words(str(part["metric"].iloc[0]), " (%)"))
 
 
-def _dense_lines(axis: Axes, dense: float) -> None:
+def _dense_lines(axis: Axes, dense: float, recovered: float) -> None:
     if math.isnan(dense):
         return
     lines: dict[str, tuple[float, Any]] = {
         "dense": (dense, "--"),
-        f"{100 * RECOVERED:.0f} % of dense": (RECOVERED * dense, (0, (2, 2))),
+        f"{100 * RECOVERED:.0f} % of dense": (recovered * dense, (0, (2, 2))),
     }
     for name, (at, line) in lines.items():
         axis.axhline(at, color=GREY, linestyle=line, linewidth=0.8, label=name)

@@ -17,6 +17,7 @@ from smc_bench.report.html import svg
 from smc_bench.report.html.svg import Scale
 from smc_bench.report.statistics.compare import Place
 from smc_bench.report.tables.tables import AT, headings
+from smc_bench.tasks.directions import in_words
 
 WIDTH, HEIGHT = 420.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 408.0, 10.0, 226.0
@@ -147,7 +148,7 @@ def _scores(results: Results, curves: Sequence[Curve], task: str, at: str) -> Ch
     return Chart(
         _title(task, at),
         panels.X_LABEL[x],
-        f"{results.scores.metric[task]} (%)",
+        in_words(results.scores.metric[task], " (%)"),
         _x_ticks([along(level) for level in levels], names),
         _y_ticks(up),
         series,

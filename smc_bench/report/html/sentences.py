@@ -110,7 +110,7 @@ def _sentence(finding: Finding, effect: Estimate | None) -> Sentence | None:
     if finding.p_for is not None and finding.p_against is not None:
         tested = f" Tested: p {finding.p_for:.2g} for it, {finding.p_against:.2g} against it."
     text = (
-        f"{where}, {comparison.arm} scores {size:.2f} points {side} {comparison.against} "
-        f"({known}).{tested}"
+        f"{where}, {comparison.arm} scores {size:.2f} points {side} {comparison.against}"
+        f"{', and lower is better' if comparison.lower else ''} ({known}).{tested}"
     )
     return Sentence(text, finding.word, comparison.cells)

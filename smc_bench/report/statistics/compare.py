@@ -26,9 +26,12 @@ from smc_bench.report.statistics.stats import (
     over_seeds_and_examples,
 )
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.tasks.directions import lower_is_better
 
 # Squared size of a wholly discordant answer in points; see over_seeds_and_examples.
 _PSEUDO = 100.0**2
+UNBOUNDED = ("perplexity", "nats_per_token")
+"""Scores of which an example's part can be any number: there no two examples are added."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Comparison:
         cells: Ids behind it, the first arm's first.
         one_seed: Whether an arm other than dense has one finished seed.
         apart: Why two finished arms can't be compared here: their curves do not meet.
+        lower: Whether less of the metric is better.
     """
 
     place: Place
@@ -78,6 +82,14 @@ class Comparison:
     cells: tuple[str, ...]
     one_seed: bool = False
     apart: str = ""
+    lower: bool = False
+
+    @property
+    def gain(self) -> Estimate | None:
+        """How much better the first arm is: the effect, or where less is better its negative."""
+        if self.effect is None or not self.lower:
+            return self.effect
+        return replace(self.effect, value=-self.effect.value)
 
     @property
     def decides(self) -> bool:
@@ -128,12 +140,16 @@ class Scores:
     def recovery(self, place: Place, arm: str) -> Estimate | None:
         """Percent of the dense score; None where dense is not above zero beyond chance.
 
+        Where less is better it is dense / arm, so that it stays below 100 where dense is better: of
+        perplexities, the probability a token (geometric mean) as a share of the dense model's.
         A ratio's error by its linearisation (delta method): that of (a - r d) / d with r = a/d,
         where both a and d are known with error.
         """
         done, dense = self.finished(place, arm), self.finished(place, DENSE_ARM)
         if not done or not dense:
             return None
+        if lower_is_better(self.metric[place.task]):
+            done, dense = dense, done
         whole = _estimate(list(dense.values()))
         if whole.value <= 0.0 or (whole.known and whole.interval()[0] <= 0.0):
             return None
@@ -154,7 +170,8 @@ class Scores:
         cells = tuple(score.cell for side in (first, second) for score in side.values())
         counts = {arm: len(first), against: len(second)}
         alone = any(n == 1 for name, n in counts.items() if name != DENSE_ARM)
-        return Comparison(place, arm, against, effect, exact, cells, alone)
+        lower = lower_is_better(self.metric[place.task])
+        return Comparison(place, arm, against, effect, exact, cells, alone, lower=lower)
 
     def all_pairs(self, task: str, compare_at: str) -> list[Comparison]:
         """Every pair of arms at every sparsity of one table."""
@@ -204,7 +221,13 @@ def contrast(
     exact = None
     if len(first) == len(second) == 1 and _alike([*first.values(), *second.values()]):
         exact = _mcnemar(*first.values(), *second.values())
-    return _difference(first, second, _PSEUDO), exact
+    return _difference(first, second, _PSEUDO if _bounded(first) else 0.0), exact
+
+
+def _bounded(scores: dict[int, Score]) -> bool:
+    """Whether an example's answer is right or wrong, or something between."""
+    known = [score.parts for score in scores.values() if score.parts is not None]
+    return not any(kind in parts.source for parts in known for kind in UNBOUNDED)
 
 
 def _difference(first: dict[int, Score], second: dict[int, Score], pseudo: float = 0.0) -> Estimate:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smc_bench.report.data.results import Results
-from smc_bench.report.statistics.examples import Rows, contributions, source_of
+from smc_bench.report.statistics.contributions import contributions
+from smc_bench.report.statistics.examples import Rows, source_of
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS
 

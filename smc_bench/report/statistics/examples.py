@@ -1,9 +1,6 @@
 """What each evaluation example adds to a cell's score: the material of paired comparisons.
 
-A score that is a mean over examples (accuracy, SQuAD's F1) is the mean of their own scores. F1 of a
-class and Matthews' correlation are smooth functions of four counts; there an example's part is the
-score plus its influence on it (the infinitesimal jackknife: Efron, The Jackknife, the Bootstrap and
-Other Resampling Plans, chapter 6), so that differences of means are again what counts.
+How a score falls into parts is in :mod:`smc_bench.report.statistics.contributions`.
 """
 
 from __future__ import annotations
@@ -13,12 +10,13 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from smc_bench.engine.context import HELD_BACK
 from smc_bench.errors import DamagedError
+from smc_bench.report.statistics.contributions import Kind, contributions, of_texts
 from smc_bench.report.statistics.correlation import Correlation, correlations, gold_of, resampled
 from smc_bench.report.statistics.stats import Floats
 from smc_bench.store.files import content_sha256
@@ -27,15 +25,14 @@ from smc_bench.store.store import Store
 from smc_bench.suite.cell import Cell
 from smc_bench.tasks.specs import SPECS, TaskSpec
 
-Kind = Literal["mean", "exact", "f1", "matthews_correlation", "pearson", "spearman"]
-
 _UNREADABLE = (OSError, EOFError, zlib.error, RecursionError)
 
 # A record keeps all digits of a score; anything further than rounding is another file.
 _TOLERANCE = 1e-6
 
 Rows = Mapping[str, Any]
-"""What a cell says of one split, row by row: ``predictions``, ``correct`` and perhaps ``gold``."""
+"""What a cell says of one split, row by row: ``predictions``, ``correct``, perhaps ``gold`` or
+``weights``."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +144,8 @@ class Examples:
         try:
             if kind == "pearson" or kind == "spearman":
                 values = _resampled(kind, rows, score)
+            elif kind == "perplexity" or kind == "nats_per_token":
+                values = of_texts(kind, rows["correct"], rows["weights"])
             else:
                 values = contributions(kind, rows["predictions"], rows["correct"])
             if values is not None and values.ndim != 1:
@@ -154,7 +153,8 @@ class Examples:
         except (ValueError, TypeError, LookupError) as error:
             self.problems.append(f"{path}: not the results of {split} by example: {error}")
             return None
-        follows = values is not None and len(values) and abs(values.mean() - score) <= _TOLERANCE
+        slack = _TOLERANCE * max(1.0, abs(score) / 100.0)  # a perplexity can be any size
+        follows = values is not None and len(values) and abs(values.mean() - score) <= slack
         if values is None or (kind == "exact" and not follows):
             return None
         if not follows:
@@ -209,12 +209,15 @@ def source_of(cell: Cell, metric: str) -> tuple[str, Kind] | None:
 
 
 def _kind(spec: TaskSpec, name: str) -> Kind | None:
-    if name == "accuracy" or (spec.family == "span" and name == "f1"):
+    answers = spec.family in ("span", "generation")
+    if name == "accuracy" or (answers and name == "f1"):
         return "mean"
-    if spec.family == "span" and name == "exact_match":
+    if answers and name == "exact_match":
         return "exact"
     two_classes = spec.family == "classification" and spec.labels == 2
     if two_classes and name in ("f1", "matthews_correlation"):
+        return cast("Kind", name)
+    if spec.family == "language_modelling" and name in ("perplexity", "nats_per_token"):
         return cast("Kind", name)
     if spec.family == "regression" and name in ("pearson", "spearman"):
         return cast("Kind", name)
@@ -232,53 +235,3 @@ def _resampled(kind: Correlation, rows: Rows, score: float) -> Floats | None:
     follows = 100.0 * float(correlations(kind, said, gold, np.ones((1, len(said))))[0])
     known = bool(rows.get("gold")) or abs(follows - score) <= _TOLERANCE
     return resampled(kind, said, gold, follows) if known else None
-
-
-def contributions(kind: Kind, predictions: list[int], correct: list[float]) -> Floats:
-    """Parts of a score in points, shape (examples,), with the score as their mean.
-
-    Args:
-        kind: The score (no correlation but Matthews').
-        predictions: Class 0 or 1 of each example (not used for ``mean`` and ``exact``).
-        correct: Score of each example, 0..1. ``exact`` counts those that are 1: SQuAD's exact
-            match, where no answer has all words of a reference but in another order.
-    """
-    right: Floats = np.asarray(correct, dtype=np.float64)
-    if kind == "mean":
-        return 100.0 * right
-    if kind == "exact":
-        return np.where(right == 1.0, 100.0, 0.0)
-    said = np.asarray(predictions, dtype=np.int64)
-    gold = np.where(right == 1.0, said, 1 - said)
-    cell = 2 * gold + said  # 0 true negative, 1 false positive, 2 false negative, 3 true positive
-    counts = np.bincount(cell, minlength=4).astype(np.float64)
-    score, slopes = _f1(counts) if kind == "f1" else _matthews(counts)
-    return 100.0 * (score + len(cell) * slopes[cell])
-
-
-def _f1(counts: Floats) -> tuple[float, Floats]:
-    """F1 of class 1 and its slope in each count; the slopes sum to 0 over the examples."""
-    _, fp, fn, tp = counts
-    total = 2.0 * tp + fp + fn
-    if not total:
-        return 0.0, np.zeros(4)
-    wrong = -2.0 * tp / total**2
-    return 2.0 * tp / total, np.array([0.0, wrong, wrong, 2.0 * (fp + fn) / total**2])
-
-
-def _matthews(counts: Floats) -> tuple[float, Floats]:
-    """Matthews' correlation and its slope in each count; 0 where one side is constant."""
-    tn, fp, fn, tp = counts
-    said, gold, not_said, not_gold = tp + fp, tp + fn, tn + fn, tn + fp
-    root = np.sqrt(said * gold * not_said * not_gold)
-    if not root:
-        return 0.0, np.zeros(4)
-    score = float((tp * tn - fp * fn) / root)
-    slopes = np.array([tp, -fn, -fp, tn]) / root
-    sides = [
-        1.0 / not_said + 1.0 / not_gold,
-        1.0 / said + 1.0 / not_gold,
-        1.0 / gold + 1.0 / not_said,
-        1.0 / said + 1.0 / gold,
-    ]
-    return score, slopes - 0.5 * score * np.array(sides)

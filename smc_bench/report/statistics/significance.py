@@ -24,14 +24,14 @@ class Significance:
     def best(self, place: Place) -> frozenset[str]:
         """Arms of a column that no other is shown to be better than; empty if that is all of them.
 
-        The arm with the highest mean is always among them, because what is tested is the difference
+        The arm with the best mean is always among them, because what is tested is the difference
         of the means that the table shows.
         """
         finished = {a for a in self.scores.arms(place) if self.scores.score(place, a) is not None}
         beaten = {
-            pair.against if pair.effect.value > 0.0 else pair.arm
+            pair.against if pair.gain.value > 0.0 else pair.arm
             for pair, p in zip(self.tested, self.adjusted, strict=True)
-            if pair.place == place and pair.effect is not None and p < 1.0 - LEVEL
+            if pair.place == place and pair.gain is not None and p < 1.0 - LEVEL
         }
         return frozenset(finished - beaten) if beaten else frozenset()
 

@@ -16,6 +16,7 @@ from smc_bench.engine.recipe import COMPONENTS
 from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.examples import split_of
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.tasks.directions import lower_is_better
 from smc_bench.tasks.specs import SPECS
 
 # From this share of zeros on, how many weights are left is worth a word.
@@ -52,7 +53,7 @@ class _Group:
 def caveats(results: Results) -> list[str]:
     """Notes on a suite's finished cells."""
     groups = list(_groups(results))
-    found = _no_better(groups) + _constant(results, groups)
+    found = _no_better(results, groups) + _constant(results, groups)
     found += _left(results, groups) + _empty_tensors(results, groups)
     return found + _no_path(results, groups)
 
@@ -75,16 +76,17 @@ def _who(group: _Group, groups: Sequence[_Group]) -> str:
     return ", ".join(parts)
 
 
-def _no_better(groups: Sequence[_Group]) -> list[str]:
+def _no_better(results: Results, groups: Sequence[_Group]) -> list[str]:
     """Scores that the best answer that ignores the input reaches too."""
     found = []
     for task in dict.fromkeys(group.task for group in groups):
+        sign = -1.0 if lower_is_better(results.scores.metric[task]) else 1.0
         low = [
             group
             for group in groups
             if group.task == task
             and group.trivial
-            and group.mean <= sum(group.trivial) / len(group.trivial) + 1e-9
+            and sign * (group.mean - sum(group.trivial) / len(group.trivial)) <= 1e-9
         ]
         if not low:
             continue
@@ -148,7 +150,7 @@ def _named(answer: Any, results: Results, cell: str) -> str:
         return f"the {_ORDINALS[answer] if answer < len(_ORDINALS) else f'{answer + 1}th'} choice"
     if family == "classification":
         return f"class {answer}"
-    return "the same text" if family == "span" else f"{answer:.4g}"
+    return "the same text" if family in ("span", "generation") else f"{answer:.4g}"
 
 
 def _left(results: Results, groups: Sequence[_Group]) -> list[str]:

@@ -31,7 +31,7 @@ def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
     data = results.data
     found = _of_plan(results.plan) + _pending(data) + _cut_short(results)
-    found += mixing(data) + _missed(data)
+    found += mixing(data) + _missed(data) + _texts(results.plan)
     return found + _one_seed(results) + caveats(results)
 
 
@@ -54,6 +54,17 @@ def partial(plan: Plan) -> dict[str, list[str]]:
         for limit, of in limited.items():
             reasons.append(limit if len(of) == len(arms) else f"{limit} ({', '.join(of)})")
     return found
+
+
+def _texts(plan: Plan) -> list[str]:
+    """What a perplexity is of: without it the number says nothing."""
+    return [
+        f"{called}: each row is a document, read in windows of {task.max_length} tokens at most; "
+        "every token of a document but its first is scored once, and all tokens count alike "
+        "(an encoder-decoder reads the first half of each window and is scored on the rest)."
+        for task, called in labels(plan).items()
+        if SPECS[task.name].family == "language_modelling"
+    ]
 
 
 def _limits(cell: Cell, spec: TaskSpec) -> list[str]:

@@ -16,6 +16,7 @@ import pandas as pd
 from smc_bench.report import escape
 from smc_bench.report.statistics.compare import Place
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.tasks.directions import in_words
 
 if TYPE_CHECKING:
     from smc_bench.report.data.results import Results
@@ -97,9 +98,9 @@ def _row(fields: Sequence[str]) -> str:
 
 def _caption(results: Results, task: str, where: str) -> str:
     loaded = results.plan.loaded
-    metric = results.scores.metric[task].replace("_", " ")
+    metric = in_words(results.scores.metric[task], " in percent").replace("_", " ")
     spread = "mean and standard deviation over seeds" if (results.summary["n"] > 1).any() else ""
-    said = [f"{task}{', ' + where if where else ''}: {metric} in percent", spread]
+    said = [f"{task}{', ' + where if where else ''}: {metric}", spread]
     text = ", ".join(part for part in said if part)
     about = f"{loaded.suite.title.strip()} ({loaded.suite.model_name}, profile {loaded.profile})."
     return escape.latex(

@@ -17,6 +17,7 @@ from smc_bench.report.statistics.significance import BOLD
 from smc_bench.report.tables.footnotes import footnotes
 from smc_bench.report.tables.latex import latex as for_paper
 from smc_bench.suite.expand import DENSE_ARM
+from smc_bench.tasks.directions import in_words, lower_is_better
 
 Style = Literal["markdown", "html"]
 
@@ -127,7 +128,13 @@ def _recovery_notes(results: Results) -> list[str]:
         arms = table[(table["arm"] != DENSE_ARM) & (table["task"] == dense["task"])]
         if pd.isna(dense["recovery"]):
             found.append(f"{dense['task']}: no recovery: dense is not above zero beyond chance.")
-        elif dense["n"] == 1 and (arms["n"] > 1).any():
+            continue
+        if lower_is_better(str(dense["metric"])):
+            found.append(
+                f"{dense['task']}: in percent of dense is dense divided by the arm, as less of "
+                f"{dense['metric']} is better."
+            )
+        if dense["n"] == 1 and (arms["n"] > 1).any():
             found.append(
                 f"{dense['task']}: dense has one seed; in intervals of recovery (table.csv) its "
                 "spread over seeds is taken to be the arm's."
@@ -155,8 +162,8 @@ def _heading(results: Results, task: str) -> str:
     trivial = dict.fromkeys(f"{value:.2f}" for value in sorted(part["trivial"].dropna()))
     known = f"; ignoring the input {' to '.join([*trivial][:: max(len(trivial) - 1, 1)])}"
     known = known if trivial else ""
-    called, metric = escape.markdown(task), escape.markdown(str(part["metric"].iloc[0]))
-    return f"**{called}**, {metric} in %: dense {score_text(dense.iloc[0])}{known}"
+    called, metric = escape.markdown(task), escape.markdown(in_words(str(part["metric"].iloc[0])))
+    return f"**{called}**, {metric}: dense {score_text(dense.iloc[0])}{known}"
 
 
 def latex(results: Results, *, recovery: bool = False) -> str:

@@ -254,7 +254,7 @@ def test_the_shell_is_offered_what_there_is(results: Path, tmp_path: Path) -> No
     assert "quickstart" in offered("run", "")
     assert offered("status", "made") == ["made_up"]
     assert offered("plan", suite, "--profile", "") == ["laptop", "night", "paper"]
-    assert offered("cost", "--task", "squ") == ["squad"]
+    assert offered("cost", "--task", "squ") == ["squad", "squad_writing"]
     assert offered("plan", suite, "--set", "train.rows") == ["train.rows="]
     key = plan.entries[0].cell.id
     assert offered("logs", key[:6]) == [key]

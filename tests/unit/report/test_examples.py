@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.compare import Place
-from smc_bench.report.statistics.examples import contributions
+from smc_bench.report.statistics.contributions import contributions
 from smc_bench.report.statistics.stats import over_seeds_and_examples
 from smc_bench.report.tables import tables
 from smc_bench.store.store import Store
