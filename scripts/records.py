@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from smc_bench.errors import SmcBenchError
-from smc_bench.store.merge import collect, merge
+from smc_bench.store.collecting import collect
+from smc_bench.store.merge import merge
 from smc_bench.store.store import Store
 
 

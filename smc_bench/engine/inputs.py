@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import accelerate
 import tokenizers
@@ -22,12 +22,12 @@ from smc_bench.engine.cache import (
     write_features,
     write_outputs,
 )
+from smc_bench.engine.cell_like import CellLike, TaskLike
 from smc_bench.engine.context import Progress, RunContext
 from smc_bench.engine.head_start import copy_head, scale_head
 from smc_bench.engine.loss.model_inputs import Feed
 from smc_bench.engine.loss.predict import HeadArrays, predict
 from smc_bench.engine.loss.writing import write
-from smc_bench.engine.recipe import Recipe
 from smc_bench.engine.seeding import generator
 from smc_bench.engine.versions import own_code
 from smc_bench.errors import MissingDataError, ModelError
@@ -37,42 +37,6 @@ from smc_bench.models.load import load_model, load_tokenizer, quiet_tokenizers
 from smc_bench.models.recompute import recompute_blocks
 from smc_bench.tasks.base import Encoding, Feature, Outputs, Row, Task
 from smc_bench.tasks.registry import get_task
-
-
-class TaskLike(Protocol):
-    """The part of a cell's task settings that the engine reads."""
-
-    name: str
-    train_split: str
-    eval_splits: tuple[str, ...]
-    max_length: int
-    stride: int
-    held_back: int | None
-
-
-class CellLike(Protocol):
-    """What the engine reads of a cell (``smc_bench.suite.cell.Cell`` is one)."""
-
-    @property
-    def task(self) -> Any:
-        """A :class:`TaskLike`."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """How it is trained and pruned."""
-
-    @property
-    def sparsity(self) -> float:
-        """Target of the schedule."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of head, dropout and order."""
-
-    @property
-    def limit(self) -> int | None:
-        """Optimizer steps after which training is cut short."""
-
 
 CHOICE = 2
 """Version of :func:`chosen_rows`, part of the key of what is made from its rows."""

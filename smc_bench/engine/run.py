@@ -14,8 +14,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from smc_bench.engine.cell_like import CellLike
 from smc_bench.engine.context import HELD_BACK, Constancy, RunContext, SplitScores
-from smc_bench.engine.inputs import CellInputs, CellLike
+from smc_bench.engine.inputs import CellInputs
 from smc_bench.engine.loss.constancy import TRAINING_ROWS, constancy, evenly
 from smc_bench.engine.loss.distributed import ALONE, Processes
 from smc_bench.engine.outcome import CellOutcome, PredictedSpeed

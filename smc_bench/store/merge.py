@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from smc_bench.errors import FullDiskError, SmcBenchError, StoreError, disk_is_full, said
 from smc_bench.store.files import create_json, sync_folder
-from smc_bench.store.incoming import Checked, Incoming, cells_of, checked, lack_of_weights
+from smc_bench.store.incoming import Checked, cells_of, checked, lack_of_weights
 from smc_bench.store.measured import (
     MEASURED,
     packed_measured,
     read_measured,
     write_measured,
 )
-from smc_bench.store.packed import ENDING, pack
+from smc_bench.store.packed import ENDING
 from smc_bench.store.record import Record
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
@@ -131,42 +131,6 @@ def _outcomes(store: Store, source: Path, options: _Options) -> Iterator[Outcome
             yield Outcome(cell, what, why, item.shown, hashed)
 
 
-def collect(store: Store, records: Path) -> Iterator[Outcome]:
-    """Keep small records of what is finished and reportable; a record that is there stays.
-
-    Raises:
-        StoreError: ``store`` is no results folder.
-        OSError: The records can't be written.
-    """
-    for item in cells_of(store.root, store.root):
-        try:
-            found = checked(item)
-            if not found.record.reportable:
-                continue
-            path = records / found.cell.task.name / f"{item.name}{ENDING}"
-            if path.exists():
-                outcome = _collect_times(path, found)
-            else:
-                pack(path, found.small(), found.curve)
-                outcome = ("added", found.damage)
-        except SmcBenchError as error:
-            outcome = ("left out", str(error))
-        yield Outcome(item.name[-12:], *outcome, item.shown)
-
-
-def _collect_times(path: Path, found: Checked) -> tuple[What, str]:
-    """A record that is there stays; what was measured of its weights since is added to it."""
-    kept = checked(Incoming(path, str(path)))
-    what, why = _compared(kept.record, found.record)
-    same = what == "there" and kept.record.weights_sha256 == found.record.weights_sha256
-    if found.measured is None or not same:
-        return what, why
-    joined = found.measured.joined(kept.measured)
-    if joined != kept.measured:
-        pack(path, replace(kept, measured=joined).small(), kept.curve)
-    return what, why
-
-
 @dataclass(frozen=True)
 class _Options:
     weights: bool
@@ -190,7 +154,7 @@ def _put(folder: CellFolder, found: Checked, scratch: Store, options: _Options) 
     whole = scratch.folder(found.cell.folder).path
     there = folder.record()
     if there is not None:
-        what, why = _compared(there, found.record)
+        what, why = compared(there, found.record)
         if what == "there":
             _put_times(folder, there, found)
         if options.weights and what == "there" and not (folder.path / "weights").exists():
@@ -217,8 +181,8 @@ def _put_times(folder: CellFolder, there: Record, found: Checked) -> None:
         write_measured(folder.path, joined)
 
 
-def _compared(there: Record, other: Record) -> tuple[What, str]:
-    """What a record that is there means for another of the same cell."""
+def compared(there: Record, other: Record) -> tuple[What, str]:
+    """What a record that is there means for another of the same cell, and why in words."""
     if there.metrics != other.metrics:
         return "conflict", f"{_shown(there)} is there and stays, {_shown(other)} is not brought in"
     if there.weights_sha256 != other.weights_sha256:
@@ -287,7 +251,7 @@ def _into_place(folder: CellFolder, whole: Path, record: Record) -> tuple[What, 
     attempt = folder.claim()
     if attempt is None:
         there = folder.record()  # of a worker or another merge that was a moment faster
-        return ("left out", "is being run here") if there is None else _compared(there, record)
+        return ("left out", "is being run here") if there is None else compared(there, record)
     content = json.loads((whole / "record.json").read_text(encoding="utf-8"))
     done = False
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from smc_bench.report.statistics.scores import check_scores
-from smc_bench.store.merge import Outcome, collect, merge
+from smc_bench.store.collecting import collect
+from smc_bench.store.merge import Outcome, merge
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import Cell
 from tests.helpers.records import record_of

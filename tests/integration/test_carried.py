@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from smc_bench.cli.main import cli
-from smc_bench.store.merge import collect
+from smc_bench.store.collecting import collect
 from smc_bench.store.store import Store
 
 

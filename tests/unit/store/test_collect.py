@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from smc_bench.store.collecting import collect
 from smc_bench.store.measured import MEASURED, read_measured, write_measured
-from smc_bench.store.merge import collect
 from smc_bench.store.store import Store
 from tests.helpers.carried import (
     ONE,
