@@ -104,6 +104,7 @@ def test_perplexity_from_check_to_page(tmp_path: Path, model: Path, mirror: Path
         assert record["trivial"]["perplexity"] > 1.0
         assert record["padding"] == "none"
         assert not record["outputs"]["validation"]["all_equal"]
+    assert smc("merge", results, "--results", tmp_path / "there").startswith("3 added")
 
 
 @torch.no_grad()
@@ -138,6 +139,7 @@ def test_answers_are_written_and_kept(tmp_path: Path, model: Path, mirror: Path)
 
     assert len(rows) == len(fixture_rows(SPECS["squad_writing"], "validation"))
     assert all(isinstance(text, str) and "\n" not in text for text in rows["prediction"])
+    assert smc("merge", results, "--results", tmp_path / "there").startswith("1 added")
 
 
 def test_check_refuses_spans_of_a_decoder(tmp_path: Path, model: Path) -> None:

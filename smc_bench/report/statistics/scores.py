@@ -18,6 +18,12 @@ from smc_bench.tasks.specs import SPECS, TaskSpec
 
 _TOLERANCE = 1e-6
 
+_CUT = ("span", "language_modelling")
+"""Families whose rows become several sequences, or none."""
+
+_CLASSLESS = ("regression", "generation")
+"""Families without classes among those with one sequence a row."""
+
 
 def check_scores(store: Store, cell: Cell) -> None:
     """See that a finished cell's scores, and what stands beside them, are what they can be.
@@ -54,7 +60,8 @@ def _names(cell: Cell, record: Record) -> Iterator[str]:
 
 def _by_split(cell: Cell, record: Record, examples: Examples) -> Iterator[str]:
     spec, trained = SPECS[cell.task.name], record.rows[cell.task.train_split]
-    if spec.family != "span" and not _is_own(spec) and trained != record.train_features:
+    cut = spec.family in _CUT or _is_own(spec)  # into windows, or as its author knows
+    if not cut and trained != record.train_features:
         yield f"{trained} rows were trained on, but {record.train_features} sequences"
     for split, named in zip(cell.task.eval_splits, recorded_splits(cell), strict=True):
         rows = examples.rows(cell.id, split)
@@ -70,12 +77,12 @@ def _against_rows(spec: TaskSpec, record: Record, split: str, rows: Rows) -> Ite
     count, output = len(rows["predictions"]), record.outputs.get(split)
     if record.rows.get(split, count) != count:
         yield f"{record.rows[split]} rows of {split}, but {count} results by example"
-    if output is None or spec.family == "span" or _is_own(spec):  # windows, or anything
+    if output is None or spec.family in _CUT or _is_own(spec):
         return
     if output.rows != count:
         yield f"outputs.{split} is about {output.rows} rows, of {count}"
     alike = len(set(rows["predictions"])) <= 1
-    if output.one_class != (None if spec.family == "regression" else alike):
+    if output.one_class != (None if spec.family in _CLASSLESS else alike):
         said = {True: "one class", False: "several classes", None: "no classes"}
         yield f"outputs.{split} is said to be {said[output.one_class]}; its predictions are not"
 
@@ -84,7 +91,7 @@ def _constant(spec: TaskSpec, rows: Rows | None) -> Mapping[str, float]:
     """The best scores of an answer that ignores the input, where they are known."""
     if _is_own(spec):
         return {}
-    if spec.family in ("regression", "span"):
+    if spec.family in ("regression", "span", "generation"):
         return dict.fromkeys(spec.metrics, 0.0)
     if spec.family == "multiple_choice":
         return {"accuracy": 100.0 / spec.labels}
