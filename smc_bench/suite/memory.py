@@ -11,7 +11,7 @@ moments of inputs, which Wanda, SparseGPT and ZipLM collect.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
 _INNER = ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "hidden_dim")
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads")
+_WRITERS = ("language_modelling", "generation")
 _GATED = frozenset({"llama", "mistral", "qwen2", "qwen3", "modernbert"})
 
 
@@ -49,6 +50,9 @@ class ModelSize:
         heads: Attention heads.
         shared: Width of keys, which fewer heads may share.
         gated: Whether the feed-forward layer has a gate: twice the inner states.
+        blocks: Parameters of all blocks.
+        writing: Weights of a language model's head; 0 where it is the embeddings' own tensor.
+        vocabulary: Tokens that there are.
     """
 
     parameters: int
@@ -59,6 +63,25 @@ class ModelSize:
     heads: int
     shared: int
     gated: bool
+    blocks: int = 0
+    writing: int = 0
+    vocabulary: int = 0
+
+    def of_layers(self, kept: int) -> ModelSize:
+        """The size of a model with so many of the blocks, which are all alike."""
+
+        def left(weights: int) -> int:
+            return weights * kept // self.layers
+
+        prunable = {**self.prunable, "encoder": left(self.prunable["encoder"])}
+        parameters = self.parameters - self.blocks + left(self.blocks)
+        return replace(
+            self,
+            parameters=parameters,
+            prunable=prunable,
+            layers=kept,
+            blocks=left(self.blocks),
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,8 @@ class Memory:
     """Bytes, by what they are for.
 
     Attributes:
-        weights: Of the student; a teacher's logits are made before it is loaded.
+        weights: Of the student; a teacher's logits are made before it is loaded, but that of a
+            language model answers at each step and stays.
         gradients: Of all weights.
         moments: Adam's two.
         masks: And learned scores, where the scorer has them.
@@ -105,6 +129,11 @@ def size_of(folder: Path) -> ModelSize | None:
     except (SmcBenchError, OSError, KeyError, TypeError):
         return None
     mine = [tensor for tensor in stored if _component(tensor, row) is not None]
+    blocks = [tensor for tensor in mine if _component(tensor, row) == "encoder"]
+    vocabulary = config.get("vocab_size")
+    vocabulary = vocabulary if isinstance(vocabulary, int) else 0
+    others = [] if config.get("tie_word_embeddings") else [t for t in stored if t not in mine]
+    writing = sum(_count(t) for t in others if len(t.shape) == 2 and t.shape[0] == vocabulary)
     prunable: dict[Component, int] = {"embeddings": 0, "encoder": 0, "head": 0}
     for tensor in mine:
         component = _component(tensor, row)
@@ -114,7 +143,8 @@ def size_of(folder: Path) -> ModelSize | None:
     gated = config["model_type"] in _GATED or t5.startswith("gated")
     shared = width * (config.get("num_key_value_heads") or heads) // heads
     total = sum(_count(tensor) for tensor in mine)
-    return ModelSize(total, prunable, layers, width, inner, heads, shared, gated)
+    shape = (layers, width, inner, heads, shared, gated)
+    return ModelSize(total, prunable, *shape, sum(map(_count, blocks)), writing, vocabulary)
 
 
 def _first(config: dict[str, Any], names: tuple[str, ...], default: int = 0) -> int:
@@ -149,7 +179,13 @@ def predicted(cell: Cell, size: ModelSize, execution: Execution) -> Memory:
         execution: Micro-batch and gradient checkpointing.
     """
     recipe, spec = cell.recipe, SPECS[cell.task.name]
-    head = size.width * (size.width + spec.labels)
+    writes = spec.family in _WRITERS
+    head = size.writing if writes else size.width * (size.width + spec.labels)
+    live_teacher = 0
+    if writes and recipe.distillation is not None:
+        live_teacher = _FLOAT * (size.parameters + head)
+    if recipe.train.keep_layers is not None:
+        size = size.of_layers(len(recipe.train.keep_layers))
     all_weights = _FLOAT * (size.parameters + head)
     scope = 0
     if recipe.sparsity_schedule is not None:
@@ -158,12 +194,14 @@ def predicted(cell: Cell, size: ModelSize, execution: Execution) -> Memory:
     wide = _FLOAT if recipe.train.precision in ("fp32", "auto") else 2
     tokens, length = rows * _choices(cell) * cell.task.max_length, cell.task.max_length
     activations = _activations(size, tokens, length, wide, execution.gradient_checkpointing)
+    if writes:
+        activations += _logits(size, tokens, distilled=recipe.distillation is not None)
     if wide == 2:
         activations += 2 * size.parameters  # autocast keeps a copy of the weights for a step
     # Scores, their gradients and moments, and the values of weights that are masked at present.
     learned = 5 * _FLOAT if SCORERS[recipe.scorer].method is not None else 0
     return Memory(
-        weights=all_weights,
+        weights=all_weights + live_teacher,
         gradients=all_weights,
         moments=2 * all_weights,
         masks=scope * (1 + learned),
@@ -192,6 +230,16 @@ def _activations(size: ModelSize, tokens: int, length: int, wide: int, checkpoin
     return outside + size.layers * layer
 
 
+def _logits(size: ModelSize, tokens: int, *, distilled: bool = False) -> int:
+    """Bytes of logits over the vocabulary, which every token has, and of what a loss makes of them.
+
+    Float32: logits, their log probabilities and the gradients of both; with distillation also the
+    teacher's logits, its log probabilities and probabilities, and their product with the
+    difference.
+    """
+    return _FLOAT * tokens * size.vocabulary * (8 if distilled else 4)
+
+
 def _scoring(cell: Cell, size: ModelSize, scope: int, execution: Execution) -> int:
     """Bytes of a pruning event: saliencies, their order, and what they are made from."""
     if not scope:
@@ -208,4 +256,6 @@ def _scoring(cell: Cell, size: ModelSize, scope: int, execution: Execution) -> i
     fisher = min(options.fisher_bytes, _FLOAT * scope * (options.block + _BUFFERED))
     again = execution.gradient_checkpointing and options.gradient_mode == "train"
     passes = _activations(size, tokens, length, _FLOAT, again)
+    if SPECS[cell.task.name].family in _WRITERS:
+        passes += _logits(size, tokens)
     return max(ranked, fisher + _FLOAT * size.parameters + passes)

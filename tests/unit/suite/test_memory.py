@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from smc_bench.engine.execution import Execution
 from smc_bench.models.architecture import ARCHITECTURES
 from smc_bench.models.recompute import recompute_blocks
 from smc_bench.suite import memory
+from smc_bench.suite.cell import Cell
 from smc_bench.suite.memory import predicted, size_of
 from tests.helpers.architectures import tiny_folder, tiny_model
 from tests.unit.suite.test_length import student
@@ -86,6 +88,56 @@ def test_kinds_add_up_to_the_peak(tmp_path: Path) -> None:
     assert small.activations == pytest.approx(found.activations / 2)
     again = predicted(cell, size, Execution(gradient_checkpointing=True))
     assert again.activations < found.activations
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "llama", "opt", "t5"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_language_models_head_counts_unless_tied(kind: str, tied: bool, tmp_path: Path) -> None:
+    model = tiny_model(kind, "language_modelling", tie_word_embeddings=tied)
+    model.save_pretrained(tmp_path)
+    size = size_of(tmp_path)
+    assert size is not None
+    assert size.parameters + size.writing == sum(p.numel() for p in model.parameters())
+    head = model.get_output_embeddings()
+    assert bool(size.writing) == (head.weight is not model.get_input_embeddings().weight)
+    assert size.vocabulary == head.out_features
+
+
+def writer(distilled: bool) -> Cell:
+    cell = student(7, 0.5)
+    task = cell.task.model_copy(update={"name": "review_text", "max_length": 64})
+    changes = {} if distilled else {"distillation": None}
+    recipe = cell.recipe.model_copy(update=changes)
+    return cell.model_copy(update={"task": task, "recipe": recipe})
+
+
+def test_logits_over_the_vocabulary_and_a_live_teacher_count(tmp_path: Path) -> None:
+    tiny_model("gpt2", "language_modelling").save_pretrained(tmp_path)
+    size = size_of(tmp_path)
+    assert size is not None
+    alone, taught = (predicted(writer(distilled), size, Execution()) for distilled in (False, True))
+    wider = replace(size, vocabulary=size.vocabulary + 50_000)
+    more = predicted(writer(False), wider, Execution())
+    rows = writer(False).recipe.train.batch
+    # Logits, their log probabilities, and a gradient of each, of every token.
+    assert more.activations - alone.activations == 4 * 4 * rows * 64 * 50_000
+    assert taught.weights == 2 * alone.weights
+    assert taught.gradients == alone.gradients == alone.weights
+
+
+def test_a_depth_pruned_student_takes_less(tmp_path: Path) -> None:
+    size = size_of(tiny_folder("bert", tmp_path))
+    assert size is not None
+    cell = student(7, 0.5)
+    train = cell.recipe.train.model_copy(update={"keep_layers": (0,)})
+    recipe = cell.recipe.model_copy(update={"train": train})
+    shallow = predicted(cell.model_copy(update={"recipe": recipe}), size, Execution())
+    model = tiny_model("bert", "sequence_classification")
+    gone = sum(p.numel() for block in model.bert.encoder.layer[1:] for p in block.parameters())
+    whole = predicted(cell, size, Execution())
+    assert whole.weights - shallow.weights == 4 * gone
+    assert shallow.masks == whole.masks // len(model.bert.encoder.layer)
+    assert shallow.activations < whole.activations
 
 
 def test_fisher_blocks_stay_within_their_memory(tmp_path: Path) -> None:
