@@ -166,12 +166,30 @@ class Scores:
         first, second = self.finished(place, arm), self.finished(place, against)
         if not first or not second:
             return Comparison(place, arm, against, None, None, ())
+        apart = "" if DENSE_ARM in (arm, against) else self._apart(arm, first, against, second)
+        if apart:
+            return Comparison(place, arm, against, None, None, (), apart=apart)
         effect, exact = contrast(first, second)
         cells = tuple(score.cell for side in (first, second) for score in side.values())
         counts = {arm: len(first), against: len(second)}
         alone = any(n == 1 for name, n in counts.items() if name != DENSE_ARM)
         lower = lower_is_better(self.metric[place.task])
         return Comparison(place, arm, against, effect, exact, cells, alone, lower=lower)
+
+    def _apart(
+        self, arm: str, first: dict[int, Score], against: str, other: dict[int, Score]
+    ) -> str:
+        """Why one column does not make two arms equal: one has a speed there, one a sparsity."""
+        sides = {arm: first, against: other}
+        fast = [
+            name
+            for name, scores in sides.items()
+            if any(self.examples.for_speed(score.cell) for score in scores.values())
+        ]
+        if len(fast) != 1:
+            return ""
+        slow = against if fast == [arm] else arm
+        return f"{fast[0]} was pruned for a speed, {slow} for a sparsity"
 
     def all_pairs(self, task: str, compare_at: str) -> list[Comparison]:
         """Every pair of arms at every sparsity of one table."""

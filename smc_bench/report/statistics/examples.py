@@ -95,12 +95,16 @@ class Examples:
             self._read[key] = self._parts(self._cells[cell_id], metric, score)
         return self._read[key]
 
+    def for_speed(self, cell_id: str) -> bool:
+        """Whether what a cell was pruned for is a speed, not a sparsity."""
+        return self._cells[cell_id].recipe.target is not None
+
     def only_answer(self, cell_id: str, metric: str) -> Any:
         """The one answer that a cell gives to every example of a metric's split, else None."""
         cell = self._cells[cell_id]
         split = split_of(cell, metric)
-        if split is None:
-            return None
+        if split is None or SPECS[cell.task.name].family == "language_modelling":
+            return None  # how well a text was predicted is no answer
         if (cell_id, split) not in self._answers:
             self._rows(cell, split)
         return self._answers.get((cell_id, split))

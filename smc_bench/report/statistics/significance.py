@@ -28,6 +28,9 @@ class Significance:
         of the means that the table shows.
         """
         finished = {a for a in self.scores.arms(place) if self.scores.score(place, a) is not None}
+        alike = [pair for pair in self.pairs if pair.place == place and not pair.apart]
+        if len(finished) > 1:  # one that can be compared with no other is not the best of them
+            finished &= {arm for pair in alike for arm in (pair.arm, pair.against)}
         beaten = {
             pair.against if pair.gain.value > 0.0 else pair.arm
             for pair, p in zip(self.tested, self.adjusted, strict=True)

@@ -31,7 +31,7 @@ def footnotes(results: Results) -> list[str]:
     """All notes, the profile's own first."""
     data = results.data
     found = _of_plan(results.plan) + _pending(data) + _cut_short(results)
-    found += mixing(data) + _missed(data) + _texts(results.plan)
+    found += mixing(data) + _missed(data) + _texts(results.plan) + _other_axes(results.plan)
     return found + _one_seed(results) + caveats(results)
 
 
@@ -65,6 +65,27 @@ def _texts(plan: Plan) -> list[str]:
         for task, called in labels(plan).items()
         if SPECS[task.name].family == "language_modelling"
     ]
+
+
+def _other_axes(plan: Plan) -> list[str]:
+    """Arms of which a column says something else than of the rest."""
+    found: dict[str, None] = {}
+    for entry in plan.entries:
+        target, kept = entry.cell.recipe.target, entry.cell.recipe.train.keep_layers
+        if target is not None:
+            found[
+                f"{entry.arm}: pruned to be {target.speedup:g} times as fast; its column "
+                f"({entry.target:.4g}) is the share of the dense model's time that is gone by a "
+                "table of latencies, and no sparsity. It is compared with no arm pruned to a "
+                "sparsity."
+            ] = None
+        if kept is not None and entry.arm != DENSE_ARM:
+            found[
+                f"{entry.arm}: has {len(kept)} of the model's layers "
+                f"({', '.join(map(str, kept))}); its sparsity is a share of these, not of the "
+                "whole model."
+            ] = None
+    return [*found]
 
 
 def _limits(cell: Cell, spec: TaskSpec) -> list[str]:

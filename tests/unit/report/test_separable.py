@@ -33,6 +33,9 @@ class Given(Examples):
         found = self.answers.get(cell_id)
         return None if found is None else Parts(found, len(found), (str(len(found)),))
 
+    def for_speed(self, cell_id: str) -> bool:
+        return cell_id.startswith("fast")
+
 
 def scores(values: Values, answers: dict[str, np.ndarray] | None = None) -> Scores:
     rows = [
@@ -202,3 +205,22 @@ def test_other_examples_on_either_side_are_not_paired() -> None:
     assert other is not None
     assert effect.examples == 100
     assert effect.se_examples == pytest.approx(np.hypot(one.se_examples, other.se_examples))
+
+
+def test_a_speed_and_a_sparsity_are_not_one_column() -> None:
+    """An arm pruned to be five times as fast stands at 0.8, but is no better at that sparsity."""
+    values = {
+        "fast": {1: 95.0, 2: 95.1, 3: 95.2},
+        "good": {1: 90.0, 2: 90.1, 3: 90.3},
+        "bad": {1: 80.0, 2: 80.1, 3: 80.2},
+        "dense": {1: 96.0, 2: 96.1, 3: 96.2},
+    }
+    given = scores(values)
+    apart = given.compare(PLACE, "fast", "good")
+    assert apart.effect is None
+    assert not apart.decides
+    assert apart.apart == "fast was pruned for a speed, good for a sparsity"
+    assert given.compare(PLACE, "good", "fast").apart == apart.apart
+    assert given.compare(PLACE, "fast", "dense").effect is not None
+    assert given.compare(PLACE, "fast", "fast 2").apart == ""
+    assert Significance(given, "sst2", "").best(PLACE) == {"good"}

@@ -244,3 +244,18 @@ def test_results_by_example_nested_too_deeply_are_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"[" * 100_000))
     (problem,) = Results.of(plan, store).problems
     assert problem.startswith(f"{path}: not the results of validation by example")
+
+
+def test_columns_that_say_something_else_of_an_arm_are_noted(tmp_path: Path) -> None:
+    arms = """arms:
+  plain: {}
+  fast: {structure: heads+neurons, target: {speedup: 5}}
+  shallow: {train: {keep_layers: [0, 3]}}
+"""
+    suite = suite_file(tmp_path, arms=arms, more="recipe: {scope: encoder}")
+    found = footnotes.footnotes(results_of(suite, tmp_path / "r", lambda entry: None))
+    (speed,) = [note for note in found if note.startswith("fast: ")]
+    assert "5 times as fast; its column (0.8) is the share of the dense model's time" in speed
+    (layers,) = [note for note in found if note.startswith("shallow: ")]
+    assert "has 2 of the model's layers (0, 3); its sparsity is a share of these" in layers
+    assert not [note for note in found if note.startswith("plain: ")]
