@@ -116,6 +116,7 @@ def test_a_speed_is_reached_by_a_table_that_is_named(
     assert "both" in shown.stdout
     again = smc("run", suite, "--results", results, "--data-root", mirror, "--dry-run")
     assert "0 of 2 cells would run" in again.stdout
+    assert smc("merge", results, "--results", tmp_path / "there").stdout.startswith("2 added")
 
 
 def test_a_speed_out_of_reach_is_refused_before_training(
@@ -153,6 +154,7 @@ def test_a_student_with_fewer_layers(suite: Path, mirror: Path, tmp_path: Path) 
     measured = json.loads((path.parent / "measured.json").read_text())
     kept, all_of_it = measured["size"]["encoder_macs"], measured["dense"]["encoder_macs"]
     assert 2 * kept == all_of_it
+    assert smc("merge", results, "--results", tmp_path / "there").stdout.startswith("2 added")
 
 
 def test_layers_that_are_not_there_are_refused_at_check(suite: Path) -> None:

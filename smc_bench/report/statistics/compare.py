@@ -70,7 +70,8 @@ class Comparison:
             answered right or wrong: about these two models, not about their arms.
         cells: Ids behind it, the first arm's first.
         one_seed: Whether an arm other than dense has one finished seed.
-        apart: Why two finished arms can't be compared here: their curves do not meet.
+        apart: Why two finished arms can't be compared here: their curves do not meet, or one was
+            pruned for a speed and the other to a sparsity.
         lower: Whether less of the metric is better.
     """
 
