@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from transformers import AutoModel, BertConfig, BertModel
 
 from smc_bench.errors import ModelError
 from smc_bench.models import from_onnx
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
 TOKENS = np.array([[2, 7, 5, 11, 3], [2, 30, 3, 0, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
