@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,75 +14,25 @@ from click.testing import CliRunner
 from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 from transformers import (
-    AutoModelForMultipleChoice,
-    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
 
 from smc_bench.cli.main import cli
 from smc_bench.dispatch.inputs.pins import SourcePins
-from smc_bench.engine.pruning.masks import apply_masks, update_masks
-from smc_bench.models.components import component_map
-from smc_bench.models.load import load_model, load_tokenizer
 from smc_bench.sources import Lock, Roots
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
-from smc_bench.tasks.registry import get_task
 from tests.helpers.architectures import tiny_folder
-from tests.helpers.exporting import Finished, batch, outputs
+from tests.helpers.exporting import AUTO, FIXTURES, Finished, batch, finished_cell, outputs
 from tests.helpers.records import suite_file as made_up_suite
 from tests.helpers.records import write_cell
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-
-
-AUTO = {
-    "sst2": AutoModelForSequenceClassification,
-    "squad": AutoModelForQuestionAnswering,
-    "commonsense_qa": AutoModelForMultipleChoice,
-}
-
 
 @pytest.fixture
-def finished(tmp_path: Path, tiny_model: Path) -> Callable[[str], Finished]:
-    def make(task: str, model_folder: Path = tiny_model) -> Finished:
-        store = Store(tmp_path / "results")
-        suite = made_up_suite(
-            tmp_path,
-            tasks=f"{{name: {task}, max_length: 32}}",
-            model=str(model_folder),
-            seeds="1",
-            more="recipe: {evaluation: {rows: 5}}",
-        )
-        lock = Lock.load(store.root / "lock.json")
-        pins = SourcePins(Roots(FIXTURES, tmp_path / "cache", True), lock, network=False)
-        plan = expand(load_suite(suite), pins)
-        for entry in plan.entries:
-            write_cell(store, entry, [1.0, 0.0], examples=False)
-        entry = next(entry for entry in plan.entries if entry.arm == "good")
-        model = _pruned(model_folder, task)
-        cell = Finished(store, entry, model)
-        weights = cell.folder.path / "weights"
-        model.save_pretrained(weights)
-        load_tokenizer(model_folder).save_pretrained(weights)
-        digest = hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
-        cell.change(weights_sha256=digest, rows={"train": 48, "validation": 5})
-        return cell
-
-    return make
-
-
-def _pruned(folder: Path, task: str) -> Any:
-    implementation = get_task(task)
-    model = load_model(folder, implementation.head, implementation.spec.labels, seed=1).eval()
-    parameters = dict(model.named_parameters())
-    names = component_map(model).in_scope(["encoder"])
-    saliency = {name: parameters[name].detach().abs() for name in names}
-    everything = {name: torch.ones_like(s, dtype=torch.bool) for name, s in saliency.items()}
-    apply_masks(parameters, update_masks(saliency, everything, 0.8))
-    return model
+def finished(tmp_path: Path, tiny_model: Path) -> Callable[..., Finished]:
+    return partial(finished_cell, tmp_path, tiny_model)
 
 
 @pytest.mark.parametrize("task", AUTO)
@@ -107,7 +56,7 @@ def test_the_folder_gives_the_same_logits_to_the_bit(
 def test_a_decoder_is_loaded_by_the_class_that_its_card_names(
     task: str, finished: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    cell = finished(task, tiny_folder("llama", tmp_path / "llama"))
+    cell = finished(task, model_folder=tiny_folder("llama", tmp_path / "llama"))
     onnx = ("--onnx", "--opset", "17") if importlib.util.find_spec("onnxruntime") else ()
     cell.export("--to", tmp_path / "out", *onnx)
     text = ModelCard.load(tmp_path / "out" / "README.md").text
@@ -251,70 +200,3 @@ def test_onnx_of_a_cell_keeps_its_zeros(
     assert zeros == int(total * 0.8 + 0.5)
     assert np.isfinite(np.concatenate([a.ravel() for a in encoder])).all()
     assert "model.onnx" in (tmp_path / "out" / "README.md").read_text()
-
-
-def remove_units(cell: Finished) -> None:
-    """Let a cell's weights be those of a model that lost units, as pruning leaves them."""
-    from smc_bench.models.units import units
-    from tests.helpers.shrinking import zero
-
-    gone = {("head", 0), ("neuron", 1), ("neuron", 2)}
-    chosen = [unit for unit in units(cell.model) if (unit.kind, unit.index + unit.layer) in gone]
-    zero(cell.model, chosen)
-    weights = cell.folder.path / "weights"
-    cell.model.save_pretrained(weights)
-    digest = hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
-    cell.change(weights_sha256=digest)
-
-
-@pytest.mark.parametrize("task", AUTO)
-def test_a_shrunk_export_computes_the_same_and_says_so(
-    task: str, finished: Callable[[str], Finished], tmp_path: Path
-) -> None:
-    cell = finished(task)
-    remove_units(cell)
-    with_onnx = task == "sst2" and importlib.util.find_spec("onnx") is not None
-    words = ["--onnx"] if with_onnx else []
-    cell.export("--to", tmp_path / "out", "--shrink", *words)
-    before = (cell.folder.path / "weights" / "model.safetensors").stat().st_size
-    assert (tmp_path / "out" / "model.safetensors").stat().st_size < before
-    implementation = get_task(task)
-    with pytest.raises(RuntimeError):
-        AUTO[task].from_pretrained(tmp_path / "out")
-    loaded = load_model(
-        tmp_path / "out", implementation.head, implementation.spec.labels, seed=0, finished=True
-    )
-    for ours, theirs in zip(
-        outputs(loaded, batch(task)), outputs(cell.model, batch(task)), strict=True
-    ):
-        assert float((ours - theirs).abs().max()) <= 1e-6
-    text = (tmp_path / "out" / "README.md").read_text()
-    said = ["load_model", "1 of 4 heads", "neurons removed", "before shrinking"]
-    assert [part for part in said if part not in text] == []
-    assert "file size and torch's speed are a dense model's" not in text
-    # Whoever runs the card's own lines gets the model.
-    code = text.split("```python\n")[1].split("```")[0].replace("FOLDER", str(tmp_path / "out"))
-    names: dict[str, Any] = {}
-    exec(code, names)
-    assert not names["model"].training
-    if words:
-        onnxruntime = pytest.importorskip("onnxruntime", reason="the extra is not installed")
-        session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
-        inputs = {name: value.numpy() for name, value in batch(task).items()}
-        inputs["token_type_ids"] = np.zeros_like(inputs["input_ids"])
-        (found,) = session.run(None, inputs)
-        (wanted,) = outputs(cell.model, batch(task))
-        assert float(np.abs(found - wanted.numpy()).max()) <= 1e-6
-
-
-def test_shrinking_a_cell_without_removed_units_is_refused(
-    finished: Callable[[str], Finished], tmp_path: Path, tiny_model: Path
-) -> None:
-    cell = finished("sst2")
-    model = load_model(tiny_model, "sequence_classification", 2, seed=1)
-    weights = cell.folder.path / "weights"
-    model.save_pretrained(weights)
-    digest = hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
-    cell.change(weights_sha256=digest)
-    assert "nothing to shrink" in cell.export("--shrink", "--to", tmp_path / "out", code=1)
-    assert not (tmp_path / "out").exists()
