@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from smc_bench.cli.common import Session
 from smc_bench.engine.execution import Execution
 from smc_bench.errors import SmcBenchError
 from smc_bench.sources import weights
-from smc_bench.store.record import PeakMemory
+from smc_bench.store.record import PeakMemory, Record
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.memory import GIB, Memory, ModelSize, predicted, size_of
@@ -17,11 +18,16 @@ from smc_bench.suite.memory import GIB, Memory, ModelSize, predicted, size_of
 class MemoryBook:
     """Predictions and measurements of the cells of one plan."""
 
-    def __init__(self, session: Session, plan: Plan) -> None:
-        """Look at the model's files, if they are on this machine; nothing is fetched."""
-        self.store, self.plan = session.store, plan
+    def __init__(self, session: Session, plan: Plan, records: Mapping[str, Record]) -> None:
+        """Look at the model's files, if they are on this machine; nothing is fetched.
+
+        Args:
+            session: Where models lie.
+            plan: The suite's cells.
+            records: Those of finished cells, by id.
+        """
+        self.plan, self._records = plan, records
         self.execution: Execution = plan.loaded.suite.execution
-        self._used: dict[str, PeakMemory | None] = {}
         self.size = _size(plan.loaded.suite.model, session)
 
     def predicted(self, cell: Cell) -> Memory | None:
@@ -30,13 +36,8 @@ class MemoryBook:
 
     def used(self, cell: Cell) -> PeakMemory | None:
         """What a finished cell took, if it says so."""
-        if cell.id not in self._used:
-            try:
-                record = self.store.folder(cell.folder).record()
-            except SmcBenchError:
-                record = None
-            self._used[cell.id] = record.memory if record else None
-        return self._used[cell.id]
+        record = self._records.get(cell.id)
+        return None if record is None else record.memory
 
     def most(self) -> str:
         """The cell that takes the most, in one line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -18,6 +18,7 @@ from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.store.nearly import nearly, summary
+from smc_bench.store.store import Look
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
@@ -51,8 +52,10 @@ def command(
     machine = this_machine(jobs, visible_gpus(), threads)
     paces = Paces(session.store, gpu=machine.gpus)
     paces.learn(plan.cells.values())
-    book = MemoryBook(session, plan)
-    rows = _rows(session, plan, paces, book)
+    looks = {key: session.store.folder(cell.folder).look() for key, cell in plan.cells.items()}
+    records = {key: look.record for key, look in looks.items() if look.record is not None}
+    book = MemoryBook(session, plan, records)
+    rows = _rows(plan, looks, paces, book)
     lines = [*_summary(session, plan, rows, machine, paces), book.most()]
     if compared := book.compared():
         lines.append(compared)
@@ -118,11 +121,13 @@ def _by_arm(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _rows(session: Session, plan: Plan, paces: Paces, book: MemoryBook) -> list[dict[str, Any]]:
+def _rows(
+    plan: Plan, looks: Mapping[str, Look], paces: Paces, book: MemoryBook
+) -> list[dict[str, Any]]:
     return [
         {
             "id": entry.cell.id,
-            "state": session.store.folder(entry.cell.folder).state(),
+            "state": looks[entry.cell.id].state,
             "seconds": _rounded(paces.seconds(entry.cell)),
             "task": entry.cell.task.name,
             "arm": entry.arm,

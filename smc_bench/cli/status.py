@@ -104,7 +104,7 @@ def _show(session: Session, plan: Plan, seen: Observation) -> None:
     echo(", ".join(f"{count} {word}" for word, count in sorted(counts.items())))
     for line in [*summary(session.store, search), *conflicts(session.store, _folders(plan))]:
         echo(line)
-    if compared := MemoryBook(session, plan).compared():
+    if compared := MemoryBook(session, plan, seen.records).compared():
         echo(compared)
     if seen.jobs:
         echo(_hours(session, plan, seen))

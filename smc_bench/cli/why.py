@@ -29,13 +29,14 @@ def command(session: Session, cell_id: str) -> None:
         fail(f"{len(cells)} cells of {session.suite} have an id that starts with {cell_id!r}")
     cell = cells[0]
     folder = session.store.folder(cell.folder)
-    echo(f"{cell.id} {cell.slug}: {folder.state()}")
-    if damage := folder.damage():
-        echo(damage)
+    look = folder.look()
+    echo(f"{cell.id} {cell.slug}: {look.state}")
+    if look.damage:
+        echo(look.damage)
         return
-    if folder.state() == "done":
+    if look.record is not None:
         echo(f"reused: {folder.path} has a record with the same identity")
-        book = MemoryBook(session, plan)
+        book = MemoryBook(session, plan, {cell.id: look.record})
         if used := book.used(cell):
             echo(f"memory: {describe(used, book.predicted(cell))}")
         return

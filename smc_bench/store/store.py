@@ -11,7 +11,7 @@ import secrets
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -43,6 +43,20 @@ State = Literal["done", "damaged", "running", "failed", "interrupted", "missing"
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Look(NamedTuple):
+    """How a cell stands.
+
+    Attributes:
+        state: In a word.
+        record: That of a cell that is done.
+        damage: What is wrong with that of a damaged one, for people.
+    """
+
+    state: State
+    record: Record | None = None
+    damage: str = ""
 
 
 class CellFolder(Attempts):
@@ -107,14 +121,21 @@ class CellFolder(Attempts):
         Damaged is a cell with a record that can't be believed: it counts as not there in tables,
         but nothing overwrites it unasked.
         """
+        return self.look().state
+
+    def look(self) -> Look:
+        """The state, and the record that it was told by: read and checked once."""
         if self._is_done():
-            return "damaged" if self.damage() else "done"
+            try:
+                return Look("done", self.record())
+            except StoreError as error:
+                return Look("damaged", damage=str(error))
         attempt = self.latest_attempt()
         if attempt is not None and self.alive(attempt):
-            return "running"
+            return Look("running")
         if (self.path / "failure.json").exists():
-            return "failed"
-        return "missing" if attempt is None else "interrupted"
+            return Look("failed")
+        return Look("missing" if attempt is None else "interrupted")
 
     def claim(self) -> int | None:
         """Take the next attempt's number, or None if the cell is done or someone has it."""

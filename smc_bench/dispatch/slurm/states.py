@@ -11,8 +11,8 @@ from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.dispatch.slurm.jobs import JobsFile, Submitted
 from smc_bench.dispatch.slurm.queue import Accounted, Queued
 from smc_bench.errors import SlurmError
-from smc_bench.store.record import Failure
-from smc_bench.store.store import CellFolder, Store, now
+from smc_bench.store.record import Failure, Record
+from smc_bench.store.store import CellFolder, Look, Store, now
 from smc_bench.suite.cell import Cell
 
 # SLURM's own words when it kills a job for its memory; the state alone is not always so clear.
@@ -24,6 +24,7 @@ class Observation:
     """What one look at the disk, the queue and the accounts gave.
 
     Attributes:
+        records: Those of cells that are done.
         problems: Why SLURM could not be asked, where it could not.
     """
 
@@ -32,6 +33,7 @@ class Observation:
     queued: dict[str, Queued] = field(default_factory=dict)
     accounted: dict[str, Accounted] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    records: dict[str, Record] = field(default_factory=dict)
 
     def job_seconds(self) -> dict[str, int]:
         """Wall seconds of every job of these cells, by job."""
@@ -48,10 +50,11 @@ def observe(store: Store, cells: Mapping[str, Cell], *, accounts: bool = True) -
         accounts: Whether to ask sacct too.
     """
     folders = {key: store.folder(cell.folder) for key, cell in cells.items()}
-    disk = {key: folder.state() for key, folder in folders.items()}
+    disk = {key: folder.look() for key, folder in folders.items()}
     jobs = JobsFile(store.root).of_cells(set(cells))
-    seen = Observation({}, jobs)
-    if any(disk[key] != "done" for key in jobs):
+    records = {key: look.record for key, look in disk.items() if look.record is not None}
+    seen = Observation({}, jobs, records=records)
+    if any(disk[key].state != "done" for key in jobs):
         try:
             seen.queued = slurm_queue.queue()
         except SlurmError as error:
@@ -68,12 +71,13 @@ def observe(store: Store, cells: Mapping[str, Cell], *, accounts: bool = True) -
 
 
 def _state(
-    folder: CellFolder, disk: str, seen: Observation, jobs: list[Submitted], results: Path
+    folder: CellFolder, look: Look, seen: Observation, jobs: list[Submitted], results: Path
 ) -> CellState:
+    disk: str = look.state
     if disk == "done":
         return CellState("done")
     if disk == "damaged":
-        return CellState("damaged", folder.damage())
+        return CellState("damaged", look.damage)
     live = next((j.job for j in reversed(jobs) if _is_live(seen.queued.get(j.job))), None)
     if live is not None:
         return _queued(seen.queued[live], disk)

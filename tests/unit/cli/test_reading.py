@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.shell_completion import ShellComplete
@@ -17,6 +19,8 @@ from smc_bench.cli.main import VERBS, cli
 from smc_bench.cli.session import Session
 from smc_bench.plugins import load_plugins
 from smc_bench.sources import Roots
+from smc_bench.store.reading import parse_record
+from smc_bench.store.record import Record
 from smc_bench.store.runs import runs
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan
@@ -272,3 +276,23 @@ def test_variables_that_are_read_are_documented() -> None:
         named |= set(re.findall(r"SMC_BENCH_[A-Z_]*[A-Z]", path.read_text("utf-8")))
     examples = {"SMC_BENCH_VERB_OPTION", "SMC_BENCH_RUN_SET"}
     assert not {name for name in named - examples if name not in pages}
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_each_record_is_checked_once(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking records is most of what these verbs do."""
+    suite, checked = suite_file(tmp_path), Counter[Path]()
+    plan = ran(suite, tmp_path / "r")
+
+    def counted(content: Any, path: Path) -> Record:
+        checked[path] += 1
+        return parse_record(content, path)
+
+    monkeypatch.setattr("smc_bench.store.store.parse_record", counted)
+    done = smc(verb, suite, "--results", tmp_path / "r")
+    assert done.exit_code == 0, done.output
+    assert "done" in done.output
+    assert set(checked.values()) == {1}
+    assert len(checked) == len(plan.cells)

@@ -41,7 +41,7 @@ def plan(session: Session) -> Plan:
 @pytest.fixture
 def finish(monkeypatch: pytest.MonkeyPatch) -> Callable[[CellFolder], None]:
     """Make a cell done, as far as its folder's state goes."""
-    monkeypatch.setattr(CellFolder, "damage", lambda _: "")
+    monkeypatch.setattr(CellFolder, "record", lambda _: None)
 
     def make(folder: CellFolder) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(local, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(CellFolder, "damage", lambda _: "")  # their records are stand-ins too
+    monkeypatch.setattr(CellFolder, "record", lambda _: None)  # their records are stand-ins too
 
     def make(**options: Any) -> LocalPool:
         spec = WorkerSpec(tmp_path / "results", tmp_path / "cache")
