@@ -12,7 +12,8 @@ RECORDS=results/reproduction/records
 JOBS=${JOBS:-2}
 SEEDS=${SEEDS:-42 3407 54321}
 
-mapfile -t QUEUE < <(grep -v '^#' scripts/study-queue.txt)
+# A blank line ends a group; the last group ends with the file.
+mapfile -t QUEUE < <(grep -v '^#' scripts/study-queue.txt; echo)
 
 # What is committed must be what the records give, so that reports are made anew with them.
 collect() {
@@ -32,15 +33,26 @@ step() {
 if [ -d "$RECORDS" ]; then
     "$BIN/python" scripts/records.py restore "$RECORDS" "$RESULTS" --without-dense
 fi
-for seed in $SEEDS; do
-    for line in "${QUEUE[@]}"; do
-        read -r suite profile only <<<"$line"
-        echo "== seed $seed: $line"
-        checked=$("$BIN/smc-bench" check "suites/$suite.yaml" --profile "$profile")
-        if [[ $checked == *"not tuned yet"* ]]; then
-            step tune "suites/$suite.yaml" --profile "$profile" || continue
-        fi
-        # shellcheck disable=SC2086
-        step run "suites/$suite.yaml" --profile "$profile" --no-report --only "seed=$seed" $only
+# One line of the queue with one seed, tuned first where its suite asks for that.
+one() {
+    local seed=$1 suite=$2 profile=$3 checked
+    shift 3
+    echo "== seed $seed: $suite $profile $*"
+    checked=$("$BIN/smc-bench" check "suites/$suite.yaml" --profile "$profile")
+    if [[ $checked == *"not tuned yet"* ]]; then
+        step tune "suites/$suite.yaml" --profile "$profile" || return
+    fi
+    step run "suites/$suite.yaml" --profile "$profile" --no-report --only "seed=$seed" "$@"
+}
+
+group=()
+for line in "${QUEUE[@]}"; do
+    if [ -n "$line" ]; then group+=("$line"); continue; fi
+    for seed in $SEEDS; do
+        for member in "${group[@]}"; do
+            # shellcheck disable=SC2086
+            one "$seed" $member
+        done
     done
+    group=()
 done
