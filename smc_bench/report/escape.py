@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from smc_bench.names import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LATEX = {
     "\\": r"\textbackslash{}",

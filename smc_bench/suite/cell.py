@@ -190,13 +190,20 @@ def canonical_json(content: dict[str, Any]) -> str:
 
 
 def _canonical(value: Any) -> Any:
+    """Integral floats as integers, at every depth; leaves are told in place, being most of it."""
     if isinstance(value, dict):
-        return {str(key): _canonical(item) for key, item in value.items()}
+        return {
+            str(key): item if type(item) in _LEAVES else _canonical(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+_LEAVES = frozenset({str, int, bool, type(None)})
 
 
 def identity(cell: Cell) -> str:

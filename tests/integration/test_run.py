@@ -261,8 +261,11 @@ def test_a_scorer_of_ones_own_reaches_the_workers(
     assert any("-inverse-" in name for name in records(results))
 
 
-def test_read_only_verbs_never_load_torch(suite_file: Path, mirror: Path) -> None:
-    words = ["plan", str(suite_file), "--data-root", str(mirror)]
+@pytest.mark.parametrize("verb", ["plan", "help"])
+def test_read_only_verbs_never_load_torch(verb: str, suite_file: Path, mirror: Path) -> None:
+    """Nor does the list of all verbs, each of which it imports."""
+    plan = ["plan", str(suite_file), "--data-root", str(mirror)]
+    words = ["--help"] if verb == "help" else plan
     code = (
         "import sys\nfrom smc_bench.cli.main import cli\n"
         f"cli({words!r}, standalone_mode=False)\n"
