@@ -33,7 +33,6 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
 _INNER = ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "hidden_dim")
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads")
-_WRITERS = ("language_modelling", "generation")
 _GATED = frozenset({"llama", "mistral", "qwen2", "qwen3", "modernbert"})
 
 
@@ -179,7 +178,7 @@ def predicted(cell: Cell, size: ModelSize, execution: Execution) -> Memory:
         execution: Micro-batch and gradient checkpointing.
     """
     recipe, spec = cell.recipe, SPECS[cell.task.name]
-    writes = spec.family in _WRITERS
+    writes = spec.writes
     head = size.writing if writes else size.width * (size.width + spec.labels)
     live_teacher = 0
     if writes and recipe.distillation is not None:
@@ -256,6 +255,6 @@ def _scoring(cell: Cell, size: ModelSize, scope: int, execution: Execution) -> i
     fisher = min(options.fisher_bytes, _FLOAT * scope * (options.block + _BUFFERED))
     again = execution.gradient_checkpointing and options.gradient_mode == "train"
     passes = _activations(size, tokens, length, _FLOAT, again)
-    if SPECS[cell.task.name].family in _WRITERS:
+    if SPECS[cell.task.name].writes:
         passes += _logits(size, tokens)
     return max(ranked, fisher + _FLOAT * size.parameters + passes)

@@ -169,7 +169,7 @@ class Resolver:
         self._check_method(merged, recipe, context)
         rows = min(SPECS[task].train_rows, recipe.train.rows or SPECS[task].train_rows)
         try:
-            check_lengths(recipe, rows)
+            check_lengths(recipe, rows, new_head=not SPECS[task].writes)
         except NoStepsError as error:
             raise merged.error(error.key, error.message, context) from None
         return recipe

@@ -68,6 +68,11 @@ class TaskSpec:
     not_percent: tuple[str, ...] = ()
 
     @property
+    def writes(self) -> bool:
+        """Whether a language model's own head answers, so that no head is new."""
+        return self.family in ("language_modelling", "generation")
+
+    @property
     def dataset(self) -> str:
         """Folder of this data set in a local mirror."""
         return (self.hub or self.package or self.name).split("/")[-1]

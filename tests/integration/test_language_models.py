@@ -107,6 +107,29 @@ def test_perplexity_from_check_to_page(tmp_path: Path, model: Path, mirror: Path
     assert smc("merge", results, "--results", tmp_path / "there").startswith("3 added")
 
 
+def test_a_pretrained_model_is_pruned_without_training(
+    tmp_path: Path, model: Path, mirror: Path
+) -> None:
+    untrained = "train: {duration: 0it, batch: 4, precision: fp32, start_from: teacher}"
+    path = suite(tmp_path, "{name: wikitext2, max_length: 12}", model)
+    text = path.read_text()
+    text = text[: text.index("  distilled:")] + text[text.index("recipe:\n") :]
+    text = text.replace("at: 4it", "at: 0it").replace("  GMP: {", f"  GMP: {{{untrained}, ")
+    path.write_text(text.replace("duration: 8it", "duration: 0it"))
+    results = tmp_path / "results"
+    smc("run", path, "--results", results, "--data-root", mirror, "--jobs", 1)
+    for file in results.glob("cells/wikitext2/*/record.json"):
+        record = json.loads(file.read_text())
+        dense = "-dense-" in file.parent.name
+        nats, tokens = scored_by_hand(model if dense else file.parent / "weights")
+        assert record["total_steps"] == 0
+        rate = sum(nats) / sum(tokens)
+        assert record["metrics"]["nats_per_token"] == pytest.approx(rate, rel=1e-5)
+        assert record["sparsity"]["components"]["encoder"]["zeros"] == 0 or not dense
+    path.write_text(path.read_text().replace("wikitext2, max_length: 12", "sst2"))
+    assert "recipe.train.duration: 0it is no step of training" in smc("check", path, code=1)
+
+
 @torch.no_grad()
 def scored_by_hand(folder: Path) -> tuple[list[float], list[int]]:
     """Nats and tokens of each document, token by token, by transformers' own class."""

@@ -1,8 +1,9 @@
 """Lengths that come to no optimizer step at all, where training or a schedule is meant. No torch.
 
-Zero is right where it says "at once" (``start: 0it``, ``at: 0it``) or "none" (``warmup: 0it``), and
-for a finished model that is pruned and not trained after it: ``duration: 0it`` with
-``sparsity_schedule.kind: one_shot`` and ``train.start_from: teacher``.
+Zero is right where it says "at once" (``start: 0it``, ``at: 0it``) or "none" (``warmup: 0it``), for
+a finished model that is pruned and not trained after it (``duration: 0it`` with
+``sparsity_schedule.kind: one_shot`` and ``train.start_from: teacher``), and for a dense language
+model as it was pretrained. Other pretrained models have a new head, which has to be trained.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ class NoStepsError(ValueError):
         self.key, self.message = key, message
 
 
-def check_lengths(recipe: Recipe, train_rows: int, total: int | None = None) -> None:
+def check_lengths(
+    recipe: Recipe, train_rows: int, total: int | None = None, *, new_head: bool = False
+) -> None:
     """Refuse a recipe of which a length comes to no step.
 
     Args:
         recipe: A resolved recipe.
         train_rows: Training sequences of one epoch.
         total: Steps of the whole training; without it shares of training are not looked at.
+        new_head: Whether the pretrained model gets a new head for the task.
 
     Raises:
         NoStepsError: Naming the key.
@@ -42,7 +46,7 @@ def check_lengths(recipe: Recipe, train_rows: int, total: int | None = None) -> 
             continue
         epoch = steps_an_epoch(train_rows, batch)
         if to_steps(text, epoch, total) == 0 and not (
-            key == _DURATION and _untrained(recipe, text)
+            key == _DURATION and _untrained(recipe, text, new_head=new_head)
         ):
             hint = _UNTRAINED if key == _DURATION else ""
             raise NoStepsError(
@@ -58,19 +62,18 @@ def steps_an_epoch(train_rows: int, batch: int) -> int:
 _DURATION = ("train", "duration")
 _UNTRAINED = (
     "; 0it is for a finished model that is pruned and not trained any more: sparsity_schedule.kind:"
-    " one_shot with train.start_from: teacher, without regrowth"
+    " one_shot with train.start_from: teacher, without regrowth; and for a dense language model as"
+    " it was pretrained (other tasks have a new head)"
 )
 
 
-def _untrained(recipe: Recipe, text: str) -> bool:
+def _untrained(recipe: Recipe, text: str, *, new_head: bool) -> bool:
     """Whether no step is what is meant; a length that is rounded to none is not."""
-    return (
-        split_duration(text)[0] == 0.0
-        and recipe.sparsity_schedule is not None
-        and recipe.sparsity_schedule.one_event
-        and recipe.train.start_from == "teacher"
-        and recipe.regrowth is None
-    )
+    if split_duration(text)[0] != 0.0 or recipe.regrowth is not None:
+        return False
+    if recipe.sparsity_schedule is None:
+        return not new_head
+    return recipe.sparsity_schedule.one_event and recipe.train.start_from == "teacher"
 
 
 def _lengths(recipe: Recipe) -> Iterator[tuple[Key, str, int]]:

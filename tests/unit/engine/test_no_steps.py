@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from smc_bench.cli.main import cli
 from smc_bench.engine.recipe import Recipe
-from smc_bench.engine.schedules.no_steps import NoStepsError
+from smc_bench.engine.schedules.no_steps import NoStepsError, check_lengths
 from smc_bench.engine.schedules.sparsity import build_timeline
 from smc_bench.suite.load import load_suite
 
@@ -33,9 +33,6 @@ def recipe(schedule: Any, duration: Any = "6it", **changes: Any) -> Recipe:
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
-        (recipe(None, "0it"), "train.duration"),
-        (recipe(None, "0ep"), "train.duration"),
-        (recipe(None, "0.0ep"), "train.duration"),
         (recipe(None, "0.01ep"), "train.duration"),  # a tenth of a step
         (recipe(RAMP | {"start": "0it", "end": "0it"}, "0it"), "train.duration"),
         (recipe(ONE_SHOT, "0it"), "train.duration"),  # of a head that nobody has trained
@@ -70,6 +67,8 @@ def test_no_step_is_an_error_with_its_key(settings: Recipe, key: str) -> None:
     ("settings", "steps"),
     [
         (recipe(ONE_SHOT, train=FINISHED), 0),
+        (recipe(None, "0it"), 0),  # a language model as it was pretrained
+        (recipe(None, "0.0ep"), 0),
         (recipe(ONE_SHOT, train=FINISHED | {"duration": "0ep"}), 0),
         (recipe(RAMP | {"start": "0it"}), 6),
         (recipe(SCALED | {"start": "0ep"}, "scaled"), 10),
@@ -79,6 +78,13 @@ def test_no_step_is_an_error_with_its_key(settings: Recipe, key: str) -> None:
 )
 def test_nothing_at_all_is_allowed_where_it_is_meant(settings: Recipe, steps: int) -> None:
     assert build_timeline(settings, 0.5, 80).total_steps == steps
+
+
+@pytest.mark.parametrize("duration", ["0it", "0ep", "0.0ep"])
+def test_a_model_whose_head_is_new_has_to_be_trained(duration: str) -> None:
+    with pytest.raises(NoStepsError) as error:
+        check_lengths(recipe(None, duration), 80, new_head=True)
+    assert error.value.key == ("train", "duration")
 
 
 @pytest.mark.parametrize("profile", ["laptop", "paper"])
