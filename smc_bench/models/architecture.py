@@ -201,7 +201,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llama": _LLAMA,  # SmolLM2 too
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": replace(_LLAMA, block=None),  # norms inside its attention: not tried as units
+    "qwen3": _LLAMA,  # its norms of queries and keys are over one head, the same for all heads
     # Pythia (transformers/models/gpt_neox)
     "gpt_neox": Architecture(
         kind="decoder",

@@ -29,7 +29,7 @@ def saved(model: Any, folder: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("kind", [*ENCODERS, "llama", "mistral", "qwen2"])
+@pytest.mark.parametrize("kind", [*ENCODERS, "llama", "mistral", "qwen2", "qwen3"])
 @pytest.mark.parametrize("outputs_alone", [True, False])
 def test_logits_are_those_of_the_zeroed_model_in_float64(kind: str, outputs_alone: bool) -> None:
     model = tiny(kind)

@@ -14,7 +14,7 @@ from smc_bench.models.components import component_map
 from smc_bench.models.units import Unit, UnitKind, blocks, units
 from tests.helpers.shrinking import ENCODERS, logits, tiny, zero
 
-KINDS = (*ENCODERS, "llama", "mistral", "qwen2")
+KINDS = (*ENCODERS, "llama", "mistral", "qwen2", "qwen3")
 
 
 def linear_weights(model: Any) -> dict[str, torch.Tensor]:
