@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from smc_bench.engine.pruning.latency import SpeedTarget
 from smc_bench.errors import SmcBenchError
 from smc_bench.report.data.results import Results
 from smc_bench.store.measured import Measured, Speed, read_measured
+from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -31,7 +33,8 @@ class Measurements:
         sizes: A row a cell: its place, seed, sizes, the length that MACs are of, and the same sizes
             of its architecture with nothing removed (``dense_…``).
         times: A row a cell, machine, engine and shape, with medians over rounds; ``round_ms`` and
-            ``round_ratios`` hold those of each round.
+            ``round_ratios`` hold those of each round. ``predicted`` is the speed-up by the table of
+            latencies that the cell was pruned by.
         problems: Files that can't be believed, for people.
     """
 
@@ -54,7 +57,8 @@ def measurements(results: Results, store: Store) -> Measurements:
         record = results.records.get(str(row["cell"]))
         if record is None or pd.isna(row["value"]):
             continue
-        folder = store.folder(results.plan.cells[str(row["cell"])].folder).path
+        cell = results.plan.cells[str(row["cell"])]
+        folder, target = store.folder(cell.folder).path, cell.recipe.target
         try:
             found = read_measured(folder, record.cell_id, record.weights_sha256)
         except SmcBenchError as error:
@@ -64,7 +68,10 @@ def measurements(results: Results, store: Store) -> Measurements:
             kept = ("seed", "cell", "metric", "value")
             place: dict[str, object] = {str(key): row[key] for key in (*PLACE, *kept)}
             sizes.append({**place, **_sizes(found)})
-            times += [{**place, **_times(speed)} for speed in found.speeds]
+            times += [
+                {**place, **_times(speed), "predicted": _predicted(record, target, speed)}
+                for speed in found.speeds
+            ]
     columns = [*PLACE, "seed", "cell", "metric", "value"]
     return Measurements(
         pd.DataFrame(sizes, columns=None if sizes else columns),
@@ -97,6 +104,19 @@ def _times(speed: Speed) -> dict[str, object]:
     }
 
 
+def _predicted(record: Record, target: SpeedTarget | None, speed: Speed) -> float:
+    """Speed-up that the cell's table of latencies predicts, where this is what it is a table of.
+
+    Not a number for other engines, shapes, threads and processors.
+    """
+    if record.predicted is None or target is None or not target.known:
+        return float("nan")
+    table, machine = target.measured, speed.machine
+    asked = (table.engine, table.batch, table.length, table.threads, table.processor)
+    timed = (speed.engine, speed.batch, speed.length, machine.threads, machine.processor)
+    return record.predicted.speedup if asked == timed and speed.shrunk else float("nan")
+
+
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
     """How many times as fast, round by round; infinite where no time was seen to pass."""
     pairs = zip(slow, fast, strict=False)
@@ -125,6 +145,7 @@ def by_arm(times: pd.DataFrame) -> pd.DataFrame:
                 "speedup_low": float(ratios.min()),
                 "speedup_high": float(ratios.max()),
                 "cpu_speedup": float(part["cpu_speedup"].median()),
+                "predicted": float(part["predicted"].mean()),
                 "busy": bool(part["busy"].any()),
             }
         )

@@ -18,12 +18,17 @@ _NOTES = (
     "CPU: the same ratio in CPU time, which other processes disturb less.",
     "Zeros that are not whole heads or neurons are run as weights by all three engines.",
 )
+_PREDICTED = (
+    "Predicted: times as fast by the table of latencies that the model was pruned by (a target in "
+    "speed), where that is of this processor, engine and shape."
+)
 _BUSY = "* the machine had other work when it began."
 
 
 def markdown(results: Results, measured: Measurements) -> str:
     """All tables, with what they rest on; says so where nothing was measured."""
     lines = heading(results, "Measured: ")
+    predicted = measured.anything and _has_predicted(measured.times)
     if not measured.anything:
         return "\n".join([*lines, "Nothing was measured yet: smc-bench measure CELL_ID."]) + "\n"
     for task in results.tasks:
@@ -33,7 +38,8 @@ def markdown(results: Results, measured: Measurements) -> str:
         lines += [f"**{escape.markdown(task)}**, sizes of the models as timed", ""]
         lines += [*_sizes(mine), ""]
         lines += _times(by_arm(measured.times[measured.times["task"] == task]), task)
-    return "\n".join([*lines, *(f"- {note}" for note in _NOTES)]) + "\n"
+    notes = [*_NOTES, *([_PREDICTED] if predicted else [])]
+    return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
 
 
 def _sizes(table: pd.DataFrame) -> Iterator[str]:
@@ -69,17 +75,27 @@ def _times(table: pd.DataFrame, task: str) -> Iterator[str]:
         of = f"{threads} thread{'s' * (threads != 1)} of {cores} cores"
         yield f"**{escape.markdown(task)}**, times on {escape.markdown(str(processor))}, {of}"
         yield ""
-        yield (
-            "| arm | sparsity | engine | batch | ms | sequences/s | times as fast | CPU | score |\n"
-            "| :--- | ---: | :--- | ---: | ---: | ---: | ---: | ---: | ---: |"
+        predicted = _has_predicted(part)
+        yield _row(*_TIMES, *(["predicted"] if predicted else []), "score")
+        yield _row(
+            *(":---" if name in ("arm", "engine") else "---:" for name in _TIMES),
+            *(["---:"] * (1 + predicted)),
         )
-        yield from (_row(*_time_cells(row, several=several)) for _, row in part.iterrows())
+        for _, row in part.iterrows():
+            yield _row(*_time_cells(row, several=several, predicted=predicted))
         yield ""
         if bool(part["busy"].any()):
             yield f"{_BUSY}\n"
 
 
-def _time_cells(row: pd.Series, *, several: bool) -> Iterator[str]:
+_TIMES = ("arm", "sparsity", "engine", "batch", "ms", "sequences/s", "times as fast", "CPU")
+
+
+def _has_predicted(times: pd.DataFrame) -> bool:
+    return bool(len(times)) and bool(times["predicted"].notna().any())
+
+
+def _time_cells(row: pd.Series, *, several: bool, predicted: bool) -> Iterator[str]:
     yield _named(str(row["arm"]), str(row["compare_at"]), several=several)
     yield f"{row['sparsity']:.4g}"
     yield f"{row['engine']} {row['version']}{'' if row['shrunk'] else ', as zeros'}"
@@ -88,6 +104,8 @@ def _time_cells(row: pd.Series, *, several: bool) -> Iterator[str]:
     yield f"{1e3 * row['batch'] / row['ms']:.1f}"
     yield f"{row['speedup']:.2f} [{row['speedup_low']:.2f}-{row['speedup_high']:.2f}]"
     yield "-" if pd.isna(row["cpu_speedup"]) else f"{row['cpu_speedup']:.2f}"
+    if predicted:
+        yield "-" if pd.isna(row["predicted"]) else f"{row['predicted']:.2f}"
     yield f"{row['value']:.2f}"
 
 

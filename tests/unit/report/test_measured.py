@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from smc_bench.cli.main import cli
+from smc_bench.engine.pruning.latency import LatencyTable
 from smc_bench.report.data.measured import measurements
 from smc_bench.report.data.results import Results
 from smc_bench.report.figures.speedup import makers, speedup_figure
@@ -114,3 +115,42 @@ def test_nothing_measured_is_said(tmp_path: Path) -> None:
     found = measurements(results, store)
     assert "Nothing was measured yet" in markdown(results, found)
     assert makers(results, found) == {}
+
+
+TABLE = LatencyTable(
+    processor="a processor", threads=1, engine="torch", version="2", torch="2", batch=1, length=128,
+    layers=2, rest_ms=1.0, heads=((0, 0.0), (12, 2.0)), neurons=((0, 0.0), (32, 2.5)),
+    whole_ms=10.0, load=0.1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("processor", "shown"), [("a processor", True), ("another", False)])
+def test_what_a_table_predicted_stands_beside_what_it_is_a_table_of(
+    tmp_path: Path, processor: str, shown: bool
+) -> None:
+    table = TABLE.model_copy(update={"processor": processor})
+    kept = {"sha256": table.sha256, "table": table.model_dump(mode="json")}
+    (tmp_path / "t.json").write_text(json.dumps(kept))
+    arms = "{structure: heads+neurons, target: {speedup: 2, table: t.json}}"
+    suite = suite_file(
+        tmp_path, seeds="1", arms=f"arms:\n  good: {{}}\n  fast: {arms}\n",
+        more="recipe: {scope: encoder}",
+    )  # fmt: skip
+    store = Store(tmp_path / "results")
+    plan = finished(suite, store.root, skilled({"dense": 0.9, "good": 0.8, "fast": 0.7}))
+    for entry in plan.entries[1:]:
+        folder = store.folder(entry.cell.folder).path
+        times = {("torch", 1): (12.0, 4.0), ("torch", 32): (12.0, 4.0)}
+        write_measured(folder, measured_of(entry.cell.id, "0" * 64, times))
+        if entry.arm == "fast":
+            record = json.loads((folder / "record.json").read_text())
+            record["predicted"] = {"speedup": 2.25, "table_sha256": table.sha256}
+            (folder / "record.json").write_text(json.dumps(record))
+    text = markdown(results := Results.of(plan, store), measurements(results, store))
+    assert ("| CPU | predicted | score |" in text) == shown
+    assert ("\n- Predicted: " in text) == shown
+    if shown:
+        (one,) = [line for line in text.splitlines() if "| fast |" in line and "1 x 128" in line]
+        (many,) = [line for line in text.splitlines() if "| fast |" in line and "32 x 128" in line]
+        assert one.split(" | ")[-2] == "2.25"
+        assert many.split(" | ")[-2] == "-"
