@@ -13,8 +13,9 @@ import torch
 from smc_bench.store.provenance import processor, processor_flags
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import FOLDER, NoPins
+from tests.contract.test_shipped import FOLDER
 from tests.helpers.engine import recipe, trained
+from tests.helpers.pins import NoPins
 
 HELD = json.loads((Path(__file__).parents[1] / "fixtures" / "held.json").read_text())
 SHAPES: dict[str, dict[str, Any]] = {

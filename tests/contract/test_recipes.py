@@ -9,7 +9,7 @@ import pytest
 from smc_bench.suite.expand import expand
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.load import load_suite, shipped_recipes
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 
 RECIPES = sorted(shipped_recipes()[0].glob("*.yaml"))
 SUITE = """

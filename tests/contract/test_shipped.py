@@ -10,20 +10,10 @@ from smc_bench.engine.recipe import Recipe
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.tasks.registry import all_names, get_task
+from tests.helpers.pins import NoPins
 
 FOLDER = Path(__file__).parents[2] / "suites"
 SUITES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "claims.yaml")
-
-
-class NoPins:
-    def data(self, spec: object, config: str, split: str) -> str:
-        return "unresolved"
-
-    def model(self, reference: str) -> str:
-        return "unresolved"
-
-    def precision(self) -> None:
-        return None
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

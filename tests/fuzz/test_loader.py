@@ -26,6 +26,7 @@ from smc_bench.suite.expand import expand
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.load import load_suite
 from tests.helpers.broken_suites import SUITES, broken_arguments, broken_suite
+from tests.helpers.pins import NoPins
 
 CASES = int(os.environ.get("SMC_BENCH_FUZZ", "150"))
 SECONDS = 10  # of processor time: a machine that does much else must not fail
@@ -38,19 +39,6 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 seeds = st.integers(0, 2**63)
-
-
-class NoPins:
-    """Nothing is fetched: where data and weights come from is not what is tried here."""
-
-    def data(self, spec: object, config: str, split: str) -> str:
-        return "unresolved"
-
-    def model(self, reference: str) -> str:
-        return "unresolved"
-
-    def precision(self) -> None:
-        return None
 
 
 class _TooLong(BaseException):

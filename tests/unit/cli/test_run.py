@@ -12,7 +12,7 @@ from smc_bench.engine.execution import Execution
 from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 from tests.helpers.records import suite_file
 from tests.unit.suite.test_identity import BASE, with_value
 

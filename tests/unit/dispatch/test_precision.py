@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,35 +10,22 @@ from smc_bench.errors import StoreError
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.suite.overrides import parse_overrides
+from tests.helpers.pins import AnyPins
 
 SUITE = Path(__file__).parents[3] / "suites" / "methods.yaml"
-
-
-class Pins:
-    def __init__(self, found: str | None) -> None:
-        self.found = found
-
-    def data(self, spec: Any, config: str, split: str) -> str:
-        return "data:1"
-
-    def model(self, reference: str) -> str:
-        return "model:1"
-
-    def precision(self) -> str | None:
-        return self.found
 
 
 def test_auto_is_replaced_before_a_cell_gets_its_identity() -> None:
     written = load_suite(SUITE, "laptop")
     by_hand = load_suite(SUITE, "laptop", parse_overrides(("train.precision=bf16",)))
-    cells = expand(written, Pins("bf16")).cells
-    assert cells.keys() == expand(by_hand, Pins(None)).cells.keys()
+    cells = expand(written, AnyPins("bf16")).cells
+    assert cells.keys() == expand(by_hand, AnyPins(None)).cells.keys()
     assert all(cell.resolved for cell in cells.values())
-    assert cells.keys().isdisjoint(expand(written, Pins("fp32")).cells)
+    assert cells.keys().isdisjoint(expand(written, AnyPins("fp32")).cells)
 
 
 def test_before_it_was_measured_cells_are_not_resolved() -> None:
-    cells = expand(load_suite(SUITE, "laptop"), Pins(None)).cells.values()
+    cells = expand(load_suite(SUITE, "laptop"), AnyPins(None)).cells.values()
     assert not any(cell.resolved for cell in cells)
 
 

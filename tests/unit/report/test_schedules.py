@@ -8,7 +8,7 @@ from smc_bench.report.figures import looks
 from smc_bench.report.figures.schedules import curves, draw, figure_of
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 
 TITLES = ["80 %", "90 %", "97 %"]
 SUITE = Path(__file__).parents[3] / "suites" / "figure_schedules.yaml"

@@ -8,7 +8,7 @@ from smc_bench.models.cost import component_costs
 from smc_bench.suite.estimate import ENCODERS, gpu_hours, needs_gpu, total_gpu_hours
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 
 SUITES = Path(__file__).parents[3] / "suites"
 

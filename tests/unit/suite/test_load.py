@@ -9,7 +9,7 @@ from smc_bench.errors import SuiteError
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 
 SUITE = """name: one
 title: One

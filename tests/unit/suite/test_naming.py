@@ -12,7 +12,7 @@ from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from smc_bench.suite.metrics import check_metric
 from smc_bench.suite.overrides import parse_overrides
-from smc_bench.tasks.specs import TaskSpec
+from tests.helpers.pins import NoPins
 
 SUITE = """\
 name: made_up
@@ -53,17 +53,6 @@ def suite(folder: Path, old: str = "", new: str = "") -> Path:
     path = folder / "made_up.yaml"
     path.write_text(SUITE.replace(old, new, 1) if old else SUITE, encoding="utf-8")
     return path
-
-
-class NoPins:
-    def data(self, spec: TaskSpec, config: str, split: str) -> str:
-        return "unresolved"
-
-    def model(self, reference: str) -> str:
-        return "unresolved"
-
-    def precision(self) -> str | None:
-        return "fp32"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +158,7 @@ def test_an_arm_of_another_profile_may_be_claimed(tmp_path: Path) -> None:
 
 
 def test_a_metric_must_be_one_of_a_task(tmp_path: Path) -> None:
-    plan = expand(load_suite(suite(tmp_path)), NoPins())
+    plan = expand(load_suite(suite(tmp_path)), NoPins("fp32"))
     for metric in ("accuracy", "accuracy_m", "accuracy_mm"):
         check_metric(plan, metric)
     with pytest.raises(SuiteError, match="--metric acuracy: no task has it; did you mean 'acc"):

@@ -11,7 +11,7 @@ from smc_bench.suite.cell import Cell
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.length import timeline_of
 from smc_bench.suite.load import load_suite
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 from tests.unit.suite.test_identity import BASE, with_value
 
 SUITE = """

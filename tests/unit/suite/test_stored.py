@@ -15,31 +15,15 @@ from smc_bench.suite.load import load_suite
 from smc_bench.suite.overrides import parse_overrides
 from smc_bench.suite.shipped import shipped_suites, suite_path
 from smc_bench.suite.stored import KeptPins, Origin, StoredSuite, public
-from smc_bench.tasks.specs import TaskSpec
+from tests.helpers.pins import AnyPins
 from tests.helpers.records import suite_file
-
-
-class Pins:
-    """Another pin for everything that is asked."""
-
-    def __init__(self, precision: str | None = "bf16") -> None:
-        self.chosen = precision
-
-    def data(self, spec: TaskSpec, config: str, split: str) -> str:
-        return f"{spec.name}-{config}-{split}"
-
-    def model(self, reference: str) -> str:
-        return f"pin of {Path(reference).name}"
-
-    def precision(self) -> str | None:
-        return self.chosen
 
 
 @pytest.mark.parametrize("name", shipped_suites())
 def test_a_stored_suite_makes_the_same_cells(name: str) -> None:
     path = shipped_suites()[name]
     for profile in load_suite(path).suite.profiles:
-        plan = expand(load_suite(path, profile), Pins())
+        plan = expand(load_suite(path, profile), AnyPins("bf16"))
         stored = StoredSuite.of(plan, claims_about(path), Origin(file=path.name))
         read = StoredSuite.model_validate(json.loads(json.dumps(stored.model_dump(mode="json"))))
         again = read.plan()
@@ -52,14 +36,14 @@ def test_a_stored_suite_makes_the_same_cells(name: str) -> None:
 
 def test_settings_are_part_of_what_is_stored() -> None:
     overrides = parse_overrides(("seeds=[7]", "train.rows=64"))
-    plan = expand(load_suite(suite_path("quickstart"), None, overrides), Pins())
+    plan = expand(load_suite(suite_path("quickstart"), None, overrides), AnyPins("bf16"))
     again = StoredSuite.of(plan, {}, Origin(file="q")).plan()
     assert {entry.cell.recipe.train.rows for entry in again.entries} == {64}
     assert again.entries == plan.entries
 
 
 def test_a_run_of_another_version_is_refused_in_a_sentence() -> None:
-    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    plan = expand(load_suite(suite_path("quickstart")), AnyPins("bf16"))
     stored = StoredSuite.of(plan, {}, Origin(file="q"))
     newer = stored.model_copy(update={"suite": {**stored.suite, "novelty": 1}})
     with pytest.raises(SuiteError, match=r"suite quickstart: stored by another version .*novelty"):
@@ -67,10 +51,10 @@ def test_a_run_of_another_version_is_refused_in_a_sentence() -> None:
 
 
 def test_other_models_are_asked_of_others() -> None:
-    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    plan = expand(load_suite(suite_path("quickstart")), AnyPins("bf16"))
     stored = StoredSuite.of(plan, {}, Origin(file="q"))
     assert KeptPins(stored).model("anything") == "pin of minilm-l6"
-    kept = KeptPins(stored, Pins())
+    kept = KeptPins(stored, AnyPins("bf16"))
     assert kept.model("minilm-l6") == "pin of minilm-l6"
     assert kept.model("/a/folder") == "pin of folder"
 
@@ -108,7 +92,7 @@ def test_suites_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_a_missing_plugin_gave_is_named_with_its_file(
     change: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    plan = expand(load_suite(suite_path("quickstart")), AnyPins("bf16"))
     origin = Origin(file="q", include=("own.py",))
     content = StoredSuite.of(plan, {}, origin).model_dump(mode="json")
     task = next(iter(content["recipes"].values()))
@@ -122,7 +106,7 @@ def test_what_a_missing_plugin_gave_is_named_with_its_file(
 
 def test_a_stored_suite_that_was_edited_is_not_used(tmp_path: Path) -> None:
     """An arm that is taken out would leave the tables without a word."""
-    plan = expand(load_suite(suite_path("quickstart")), Pins())
+    plan = expand(load_suite(suite_path("quickstart")), AnyPins("bf16"))
     remember(tmp_path, StoredSuite.of(plan, {}, Origin(file="q")), Place(), tmp_path / "cache")
     (run,) = runs(tmp_path)
     assert run.read().plan().entries == plan.entries
@@ -138,7 +122,7 @@ def test_a_stored_suite_that_was_edited_is_not_used(tmp_path: Path) -> None:
 def test_a_file_is_compared_by_what_it_asks_for_not_by_its_times(tmp_path: Path) -> None:
     path = tmp_path / "made_up.yaml"
     suite_file(tmp_path)
-    stored = StoredSuite.of(expand(load_suite(path), Pins()), {}, Origin(file=path.name))
+    stored = StoredSuite.of(expand(load_suite(path), AnyPins("bf16")), {}, Origin(file=path.name))
     path.write_text("# said elsewhere\n" + path.read_text())
     assert stored.is_of(load_suite(path))
     assert not stored.is_of(load_suite(path, None, parse_overrides(("seeds=[9]",))))

@@ -13,7 +13,7 @@ from smc_bench.suite.expand import Try, expand, tries
 from smc_bench.suite.load import load_suite
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.tuning import Choice, tuned_path, tuned_text
-from tests.contract.test_shipped import NoPins
+from tests.helpers.pins import NoPins
 from tests.helpers.records import results_of, skilled, suite_file
 
 PEAKS = (1e-4, 3e-4, 9e-4)
