@@ -18,6 +18,9 @@ from smc_bench.store.record import Record
 from smc_bench.suite.expand import DENSE_ARM
 
 SUITE = "why_smc_collapses"
+_SEEN = 42
+"""The seed that the second hypothesis was made from (docs/study.md, changes)."""
+
 _COLUMNS = [
     "task", "profile", "arm", "sparsity", "seed", "score", "word embeddings", "pooler",
     "classifier", "paths", "output", "cell",
@@ -41,6 +44,16 @@ class Row:
     paths: int | None
     output: str
     cell: str
+
+    @property
+    def seed(self) -> int:
+        """The cell's seed."""
+        return int(self.place[4])
+
+    @property
+    def emptied(self) -> bool:
+        """Whether some layer of the path has no weight left."""
+        return min(self.left) == 0
 
     @property
     def constant(self) -> bool:
@@ -74,11 +87,6 @@ def markdown(found: Sequence[Row]) -> str:
         [*row.place, *(f"{left:,}" for left in row.left), _number(row.paths), row.output, row.cell]
         for row in found
     ]
-    counted = [row for row in found if row.paths is not None]
-    empty = sum(row.constant == (min(row.left) == 0) for row in found)
-    none = sum(row.constant == (row.paths == 0) for row in counted)
-    differ = [row for row in counted if (min(row.left) == 0) != (row.paths == 0)]
-    right = sum(row.constant == (row.paths == 0) for row in differ)
     return "\n".join([
         "# Where the output is constant",
         "",
@@ -88,14 +96,37 @@ def markdown(found: Sequence[Row]) -> str:
         "",
         tabulate(table, _COLUMNS, tablefmt="github", disable_numparse=True),
         "",
-        "- Prediction 1 as it was written (constant exactly where a layer of the path has no "
-        f"weight left): right in {empty} of {len(found)} cells.",
-        f"- Constant exactly where no path leads through the head: right in {none} of "
-        f"{len(counted)} cells whose paths are counted.",
-        f"- The two say different things in {len(differ)} of these; paths are right in {right} of "
-        "them. This hypothesis was made after the cells of SST-2, seed 42 at 0.59 were seen.",
+        *conclusions(found),
         "",
     ])  # fmt: skip
+
+
+def conclusions(found: Sequence[Row]) -> list[str]:
+    """What all cells say of the two hypotheses, and what those say that came after the second.
+
+    The second was made from the cells of seed 42, so that others alone can speak for it.
+    """
+    lines = []
+    for seeds, rows_of in (
+        ("All seeds", list(found)),
+        ("Seeds other than 42", [row for row in found if row.seed != _SEEN]),
+    ):
+        if not rows_of:
+            continue
+        counted = [row for row in rows_of if row.paths is not None]
+        empty = sum(row.constant == row.emptied for row in rows_of)
+        none = sum(row.constant == (row.paths == 0) for row in counted)
+        differ = [row for row in counted if row.emptied != (row.paths == 0)]
+        right = sum(row.constant == (row.paths == 0) for row in differ)
+        lines += [
+            f"- {seeds}: constant exactly where a layer of the path has no weight left (prediction "
+            f"1 as it was written): right in {empty} of {len(rows_of)} cells.",
+            f"- {seeds}: constant exactly where no path leads through the head (the second "
+            f"hypothesis, made after seed 42 was seen): right in {none} of {len(counted)} cells.",
+            f"- {seeds}: the two say different things of {len(differ)} cells; paths are right in "
+            f"{right} of these.",
+        ]
+    return lines
 
 
 def _left(record: Record) -> tuple[int, int, int]:

@@ -13,13 +13,15 @@ from functools import partial
 from pathlib import Path
 
 import count_paths
+import findings
 import mechanism
+import mechanism_figure
 
 from smc_bench.errors import SmcBenchError
 from smc_bench.report.claims import text as verdict_text
-from smc_bench.report.claims.verdicts import judge
+from smc_bench.report.claims.verdicts import Verdict, judge
 from smc_bench.report.data.curves import published_curves
-from smc_bench.report.data.measured import measurements
+from smc_bench.report.data.measured import Measurements, measurements
 from smc_bench.report.data.results import Results
 from smc_bench.report.data.stored import finished, opened, recorded_plan
 from smc_bench.report.figures import plots, speedup
@@ -29,7 +31,6 @@ from smc_bench.report.published.against import against_reported
 from smc_bench.report.published.reported import read_reported
 from smc_bench.report.tables import measured, tables
 from smc_bench.report.tables.methods import read_methods
-from smc_bench.store.store import Store
 from smc_bench.suite.claims import claims_about
 from smc_bench.suite.expand import DENSE_ARM
 
@@ -41,6 +42,9 @@ COUNTS = REPRODUCTION / "head_paths.csv"
 KEPT = ("README.md", "records", COUNTS.name)
 """Written by hand, and what all else is made from."""
 
+FINDINGS, FROM_DOCS = ROOT / "docs" / "findings.md", "../results/reproduction/"
+"""The page that is filled from the overview, and how it links to what it is about."""
+
 
 def reports() -> list[tuple[str, str]]:
     """Suite and profile of each report: the quickstart, then the study's in its order."""
@@ -50,15 +54,13 @@ def reports() -> list[tuple[str, str]]:
     return list(dict.fromkeys([("quickstart", "laptop"), *study]))
 
 
-def makers(results: Results, suite: Path, store: Store) -> dict[str, Make]:
+def makers(results: Results, verdicts: list[Verdict], timed: Measurements) -> dict[str, Make]:
     """What writes each file of one report. No PDF or LaTeX: `smc-bench report` has them."""
     reported, methods = read_reported(REPORTED), read_methods([REPORTED])
     curves = published_curves(results.plan, reported, methods)
     found = {**tables.makers(results), **plots.makers(results, curves=curves)}
-    timed = measurements(results, store)
     found |= speedup.makers(results, timed)
     found = {name: make for name, make in found.items() if name[-4:] not in (".pdf", ".tex")}
-    verdicts = judge(claims_about(suite), results, lambda: timed)
     answers = against_reported(results, reported, methods)
     pages = {
         "verdicts.md": verdict_text.markdown(results, verdicts) if verdicts else "",
@@ -66,6 +68,10 @@ def makers(results: Results, suite: Path, store: Store) -> dict[str, Make]:
         "against.md": against_text.markdown(results, answers) if answers else "",
     }
     return found | {name: partial(text, content=page) for name, page in pages.items() if page}
+
+
+def _given(timed: Measurements) -> Measurements:
+    return timed
 
 
 def write(records: Path, target: Path) -> list[Path]:
@@ -77,6 +83,7 @@ def write(records: Path, target: Path) -> list[Path]:
     """
     paths: list[Path] = []
     collapsed: list[mechanism.Row] = []
+    reported: list[findings.Reported] = []
     counts = count_paths.read(COUNTS)
     with opened(records) as store:
         found, problems = finished(store)
@@ -86,12 +93,20 @@ def write(records: Path, target: Path) -> list[Path]:
             problems += results.problems
             data = results.data
             if data.loc[data["arm"] != DENSE_ARM, "value"].notna().any():
-                paths += write_all(target / name / profile, makers(results, suite, store))
+                timed = measurements(results, store)
+                verdicts = judge(claims_about(suite), results, partial(_given, timed))
+                made = makers(results, verdicts, timed)
+                paths += write_all(target / name / profile, made)
+                reported.append(findings.Reported(name, profile, results, verdicts))
                 if name == mechanism.SUITE:
                     collapsed += mechanism.rows(results, profile, counts)
     if collapsed:
-        page = partial(text, content=mechanism.markdown(collapsed))
-        paths += write_all(target / mechanism.SUITE, {"mechanism.md": page})
+        page: Make = partial(text, content=mechanism.markdown(collapsed))
+        figure = mechanism_figure.makers(collapsed)
+        paths += write_all(target / mechanism.SUITE, {"mechanism.md": page, **figure})
+    said = "\n".join(mechanism.conclusions(collapsed))
+    overview = partial(text, content=findings.markdown(reported, said))
+    paths += write_all(target, {findings.OVERVIEW: overview})
     if problems:
         raise SmcBenchError("\n".join(problems))
     return paths
@@ -104,12 +119,16 @@ def main() -> int:
     except SmcBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for folder in sorted(path for path in REPRODUCTION.iterdir() if path.name not in KEPT):
+    there = (path for path in REPRODUCTION.iterdir() if path.is_dir())
+    for folder in sorted(path for path in there if path.name not in KEPT):
         for file in [file for file in folder.rglob("*") if file.is_file() and file not in paths]:
             print(f"removed {file.relative_to(ROOT)}")
             file.unlink()
         if not any(file.is_file() for file in folder.rglob("*")):
             shutil.rmtree(folder)
+    overview = (REPRODUCTION / findings.OVERVIEW).read_text(encoding="utf-8")
+    page = findings.filled(FINDINGS.read_text(encoding="utf-8"), overview, FROM_DOCS)
+    FINDINGS.write_text(page, encoding="utf-8")
     print(f"{len(paths)} files written")
     return 0
 

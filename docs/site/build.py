@@ -107,8 +107,11 @@ def _filled(nav: Any) -> Any:
 
 
 def _fill_in(page: Path, reference: str) -> None:
-    """Put the tables of keys into a page; ``reference`` is where recipes lie from there."""
-    text = page.read_text(encoding="utf-8")
+    """Put the tables of keys into a page; ``reference`` is where recipes lie from there.
+
+    What lies in ``../results/reproduction`` of the repository lies beside the pages here.
+    """
+    text = page.read_text(encoding="utf-8").replace("](../results/reproduction/", "](results/")
     text = _KEYS.sub(lambda asked: tables(asked[1], reference), text)
     page.write_text(text, encoding="utf-8")
 

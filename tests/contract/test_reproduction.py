@@ -90,6 +90,14 @@ def test_the_readme_shows_the_quickstart_as_its_records_have_it() -> None:
     assert "](results/reproduction/quickstart/laptop/plot.png)" in shown
 
 
+def test_findings_are_filled_from_the_overview(script: Any) -> None:
+    overview = (COMMITTED / script.findings.OVERVIEW).read_text(encoding="utf-8")
+    page = script.FINDINGS.read_text(encoding="utf-8")
+    assert script.findings.filled(page, overview, script.FROM_DOCS) == page, "run make reports"
+    for name in ("run", "claims", "mechanism"):
+        assert f"<!-- from overview: {name} -->\n\n" in page
+
+
 def numbers(text: str) -> list[str]:
     """Scores, in the order in which they stand there."""
     return re.findall(r"\d+\.\d\d", text)
