@@ -39,7 +39,7 @@ from smc_bench.export.engines import ENGINES, prepare, version
 from smc_bench.export.measure import OPSET, take_turns
 from smc_bench.export.onnx import write_onnx
 from smc_bench.export.shrink import shrink
-from smc_bench.models.architecture import component_map
+from smc_bench.models.components import component_map
 from smc_bench.models.units import units
 
 HERE = Path(__file__).parent
