@@ -3,11 +3,12 @@
     python benchmarks/gpu.py --out OUT                         # on a GPU, in about eight minutes
     python benchmarks/gpu.py --out OUT --device cpu --tiny     # the same code as a dry run
 
-Each part runs in processes of its own. What it measured is written at once (OUT/gpu.json, OUT/gpu.md,
-OUT/gpu.log), a part that fails or takes too long costs itself alone, and none begins that the time left
-can't hold. Steps of training are ours and transformers' Trainer's in turns, on the same batches, with
-dynamic padding, fused AdamW and its own data loader on the Trainer's side; models but MiniLM have random
-weights, which is as fast. Rows come from SMC_BENCH_DATA_ROOT, MiniLM from SMC_BENCH_MINILM.
+Each part runs in processes of its own. What it measured is written at once (OUT/gpu.json,
+OUT/gpu.md, OUT/gpu.log), a part that fails or takes too long costs itself alone, and none begins
+in the last seconds. Steps of training are ours and transformers' Trainer's in turns, on the same
+batches, with dynamic padding, fused AdamW and its own data loader on the Trainer's side; models but
+MiniLM have random weights, which is as fast. Rows come from SMC_BENCH_DATA_ROOT, MiniLM from
+SMC_BENCH_MINILM.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def together(call: Call) -> dict[str, Any]:
 
 
 def records(call: Call) -> dict[str, Any]:
-    """Real cells of the quickstart, by the command line, as small records in a tar."""
+    """Real cells of the study, by the command line, as small records in a tar."""
     results = call.out / "results"
     model = os.environ.get("SMC_BENCH_MINILM", "minilm-l6")
     suite = ROOT / "suites" / "why_smc_collapses.yaml"
@@ -260,7 +261,8 @@ def _steps(found: dict[str, Any]) -> list[str]:
         aim = AIMS.get((size, task))
         cells = [
             key, f"{1e3 * ours:.1f}", f"{1e3 * theirs:.1f}", f"{theirs / ours:.2f}",
-            "-" if aim is None else f"{aim:g}", f"{share:.0%}", f"{memory[0]:.2f} ({memory[1]:.2f})",
+            "-" if aim is None else f"{aim:g}", f"{share:.0%}",
+            f"{memory[0]:.2f} ({memory[1]:.2f})",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return lines
