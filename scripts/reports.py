@@ -14,6 +14,7 @@ from pathlib import Path
 
 import count_paths
 import findings
+import first_step
 import mechanism
 import mechanism_figure
 
@@ -96,6 +97,9 @@ def write(records: Path, target: Path) -> list[Path]:
                 timed = measurements(results, store)
                 verdicts = judge(claims_about(suite), results, partial(_given, timed))
                 made = makers(results, verdicts, timed)
+                if name == first_step.SUITE:
+                    said = partial(text, content=first_step.markdown(results, store))
+                    made["first_step.md"] = said
                 paths += write_all(target / name / profile, made)
                 reported.append(findings.Reported(name, profile, results, verdicts))
                 if name == mechanism.SUITE:
@@ -104,8 +108,8 @@ def write(records: Path, target: Path) -> list[Path]:
         page: Make = partial(text, content=mechanism.markdown(collapsed))
         figure = mechanism_figure.makers(collapsed)
         paths += write_all(target / mechanism.SUITE, {"mechanism.md": page, **figure})
-    said = "\n".join(mechanism.conclusions(collapsed))
-    overview = partial(text, content=findings.markdown(reported, said))
+    lines = "\n".join(mechanism.conclusions(collapsed))
+    overview = partial(text, content=findings.markdown(reported, lines))
     paths += write_all(target, {findings.OVERVIEW: overview})
     if problems:
         raise SmcBenchError("\n".join(problems))
