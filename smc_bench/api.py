@@ -11,7 +11,7 @@ from typing import Any, Self
 import pandas as pd
 
 from smc_bench.dispatch.inputs.pins import SourcePins
-from smc_bench.errors import DamagedError, StoreError
+from smc_bench.errors import DamagedError, StoreError, SuiteError
 from smc_bench.report.data.results import Results
 from smc_bench.report.data.stored import (
     Finished,
@@ -63,7 +63,16 @@ def load_suite(
     Raises:
         SuiteError: Something in it is wrong; names file, line and key.
     """
-    return _load_suite(suite_path(str(suite)), profile, parse_overrides(tuple(settings)))
+    return _load_suite(_file(suite), profile, parse_overrides(tuple(settings)))
+
+
+def _file(suite: Where) -> Path:
+    if not isinstance(suite, str | Path):
+        raise SuiteError(
+            f"suite: not a file or a name, but a {type(suite).__name__}: give what you gave to "
+            "load_suite, and profile and settings once more"
+        )
+    return suite_path(str(suite))
 
 
 def plan(
@@ -190,7 +199,7 @@ class ResultsFolder:
             DamagedError: Files of a cell contradict each other.
         """
         overrides = parse_overrides(tuple(settings))
-        found = recorded_plan(self._found, suite_path(str(suite)), profile, overrides)
+        found = recorded_plan(self._found, _file(suite), profile, overrides)
         if metric is not None:
             check_metric(found, metric)
         results = Results.of(found, self._store, metric)

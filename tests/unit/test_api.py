@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,13 @@ def test_records_are_unpacked_for_as_long_as_they_are_open() -> None:
         folder = results._store.root
         assert folder.exists()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("verb", [smc_bench.plan, smc_bench.load_suite])
+def test_what_is_no_suite_is_said_in_a_sentence(verb: Any) -> None:
+    for given in (smc_bench.load_suite("quickstart"), 7, None):
+        with pytest.raises(SuiteError, match=f"not a file or a name, but a {type(given).__name__}"):
+            verb(given)
 
 
 def test_plan_and_load_suite_take_names_and_files(tmp_path: Path) -> None:
