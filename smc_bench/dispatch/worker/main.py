@@ -209,8 +209,21 @@ def _record(
         finished=now(),
         execution=execution,
         memory=memory,
-        provenance=provenance(pins) | ({"model_note": row.note} if row and row.note else {}),
+        provenance={
+            **provenance(pins),
+            **({"model_note": row.note} if row and row.note else {}),
+            **_gpu(outcome.device),
+        },
     )
+
+
+def _gpu(device: str) -> dict[str, str]:
+    """Name of the GPU that a cell was trained on, which its seconds are of."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(device)}
 
 
 if __name__ == "__main__":
