@@ -118,7 +118,7 @@ def command(
         return
     session.remember(plan)
     # A cell that trains on several GPUs takes the place of as many cells.
-    machine = this_machine(jobs, gpus[::gpus_per_cell], threads) if here else None
+    machine = this_machine(jobs, _places(gpus, gpus_per_cell), threads) if here else None
     processes = gpus_per_cell if gpus_per_cell > 1 else None
     execution = with_trackers(loaded.suite.execution, track)
     spec = WorkerSpec.of(session.store, session.roots, execution, session.include, processes)
@@ -155,6 +155,11 @@ def command(
     if report:
         report_on(session, outcome, limit)
     sys.exit(summarize(outcome, cells))
+
+
+def _places(gpus: tuple[str, ...], per_cell: int) -> tuple[str, ...]:
+    """One GPU for each cell that has enough of its own; the rest stay idle rather than shared."""
+    return gpus[: max(1, len(gpus) // per_cell)] if gpus else ()
 
 
 def follow(backend: Backend, cells: Mapping[str, Cell], display: Display) -> Outcome:

@@ -108,9 +108,13 @@ def _asked(*words: str) -> str:
 
 
 def _all(installed: Sequence[_Installed]) -> Iterator[Gpu]:
-    """Every GPU by its index, and where one is sliced its slices: it can't be used whole then."""
+    """Every GPU by its index, and where one is sliced its slices: it can't be used whole then.
+
+    Beside slices the others go by UUID: it is not sure how CUDA counts where some are sliced.
+    """
+    sliced = any(gpu.slices for gpu in installed)
     for gpu in installed:
-        yield from gpu.slices or (Gpu(gpu.index, gpu.name),)
+        yield from gpu.slices or (Gpu(gpu.uuid if sliced else gpu.index, gpu.name),)
 
 
 def _name(chosen: str, installed: Sequence[_Installed]) -> str:

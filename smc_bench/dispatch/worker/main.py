@@ -21,6 +21,7 @@ from smc_bench.dispatch.worker.command import (
     INTERRUPTED,
     TAKEN,
     WorkerSpec,
+    visible_gpus,
     worker_parser,
 )
 from smc_bench.dispatch.worker.context import Assignment, FolderContext
@@ -158,6 +159,12 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
     end_watch = context.watch(given.parent)
     started = now()
     try:
+        if not torch.cuda.is_available() and visible_gpus():
+            _log.warning(
+                "GPUs were given to this cell, but torch %s sees none: it trains on the CPU. "
+                "smc-bench doctor --gpu says more",
+                torch.__version__,
+            )
         memory = MemoryWatch(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         outcome = run_cell(cell, context, processes)
         end_watch()

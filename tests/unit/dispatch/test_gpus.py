@@ -54,7 +54,7 @@ def test_slices_take_the_place_of_their_gpu(smi: Smi) -> None:
     assert gpus.visible() == (
         Gpu("MIG-c7384736-a75d-5afc-978f-d2f1294409fd", "A100-SXM4-40GB MIG 3g.20gb"),
         Gpu("MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d", "A100-SXM4-40GB MIG 1g.5gb"),
-        Gpu("1", "A100-SXM4-40GB"),
+        Gpu("GPU-66666666-6756-fd30-cd4a-1e6da3caf9b0", "A100-SXM4-40GB"),
     )
     assert gpus.card() is None
 
