@@ -53,17 +53,17 @@ class Shape:
 
     def model(self, device: torch.device) -> Any:
         """A classifier of two classes with random weights, made on the device."""
-        config = BertConfig(
-            vocab_size=self.vocabulary,
-            hidden_size=self.width,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            intermediate_size=4 * self.width,
-            num_labels=2,
-        )
+        settings: dict[str, Any] = {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": 4 * self.width,
+            "num_labels": 2,
+        }
         torch.manual_seed(0)
         with device:
-            return BertForSequenceClassification(config)
+            return BertForSequenceClassification(BertConfig(**settings))
 
     def features(self, count: int) -> list[Feature]:
         """Random tokens with random labels."""
