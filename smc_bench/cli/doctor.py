@@ -12,6 +12,7 @@ from smc_bench.cli import complete
 from smc_bench.cli.common import Session, json_option, print_json, results_option
 from smc_bench.cli.output import echo
 from smc_bench.dispatch.doctor import Finding, check_files, check_gpus, check_node, check_slurm
+from smc_bench.dispatch.gpu_check import check_each, dry_run
 from smc_bench.dispatch.inputs.offline import missing
 from smc_bench.sources import Roots
 from smc_bench.store.store import Store
@@ -30,6 +31,13 @@ from smc_bench.suite.shipped import suite_path
 @click.option("--partition", help="SLURM partition to look at.")
 @click.option("--job", is_flag=True, help="Also submit a one-minute job that answers from a node.")
 @click.option("--job-limit", default=120.0, show_default=True, help="Seconds to wait for it.")
+@click.option("--gpu", is_flag=True, help="Also train on each GPU, a minute each; plan goes by it.")
+@click.option(
+    "--device",
+    type=click.Choice(["cuda", "cpu"]),
+    help="With --gpu: cpu is a dry run, which keeps nothing.",
+)
+@click.option("--tiny", is_flag=True, help="With --gpu: toy models; keeps nothing either.")
 @json_option
 def command(
     suite: str | None,
@@ -41,10 +49,20 @@ def command(
     partition: str | None,
     job: bool,
     job_limit: float,
+    gpu: bool,
+    device: str | None,
+    tiny: bool,
     as_json: bool,
 ) -> None:
     """Check file system, SLURM, GPUs, offline data and clocks; exit 1 if something is bad."""
+    if (device or tiny) and not gpu:
+        raise click.UsageError(f"--{'device' if device else 'tiny'} needs --gpu")
     findings = [*check_files(results), check_gpus()]
+    if gpu:
+        seconds = 0.5 if tiny else 10.0
+        findings += (dry_run if device == "cpu" else check_each)(
+            results, seconds=seconds, tiny=tiny
+        )
     if suite is not None:
         roots = Roots.from_environment(data_root, cache)
         findings += _data(Session(suite_path(suite), profile, (), roots, Store(results)))

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from smc_bench.cli.card import measured_card
 from smc_bench.cli.common import Session, format_option, only_option, suite_command
 from smc_bench.cli.formats import Form, print_rows
 from smc_bench.cli.memory import MemoryBook
 from smc_bench.cli.output import echo
+from smc_bench.dispatch import gpus
 from smc_bench.dispatch.backend import CellState
 from smc_bench.dispatch.eta import Paces, in_words, time_left
 from smc_bench.dispatch.local.capacity import Machine, this_machine
@@ -19,9 +21,10 @@ from smc_bench.dispatch.worker.command import visible_gpus
 from smc_bench.engine.schedules.learning_rate import learning_rate
 from smc_bench.store.nearly import nearly, summary
 from smc_bench.store.store import Look
+from smc_bench.suite.card import Card
 from smc_bench.suite.cell import Cell, TaskSettings
 from smc_bench.suite.claims import claims_about
-from smc_bench.suite.estimate import REASON, gpu_hours, total_gpu_hours
+from smc_bench.suite.estimate import gpu_hours, reason, total_gpu_hours
 from smc_bench.suite.expand import Plan
 from smc_bench.suite.labels import labels
 from smc_bench.suite.length import timeline_of
@@ -35,6 +38,7 @@ from smc_bench.suite.sharing import reused_steps
 @format_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at once (default: as run has it).")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of all cells together.")
+@click.option("--card", metavar="NAME", help="GPU whose measured rate counts (default: this one).")
 @click.option("--cells", is_flag=True, help="A line for each cell, not for each arm.")
 @click.option("--draw", is_flag=True, help="Show sparsity and learning rate over time.")
 def command(
@@ -43,6 +47,7 @@ def command(
     form: Form | None,
     jobs: int | None,
     threads: int | None,
+    card: str | None,
     cells: bool,
     draw: bool,
 ) -> None:
@@ -50,13 +55,15 @@ def command(
     claims_about(session.suite)
     plan = narrowed(session.plan(), only)
     machine = this_machine(jobs, visible_gpus(), threads)
-    paces = Paces(session.store, gpu=machine.gpus)
+    paces = Paces(session.store, gpu=machine.gpus, card=gpus.card())
     paces.learn(plan.cells.values())
     looks = {key: session.store.folder(cell.folder).look() for key, cell in plan.cells.items()}
     records = {key: look.record for key, look in looks.items() if look.record is not None}
     book = MemoryBook(session, plan, records)
-    rows = _rows(plan, looks, paces, book)
-    lines = [*_summary(session, plan, rows, machine, paces), book.most()]
+    measured, why_none = measured_card(session.store.root, card)
+    rows = _rows(plan, looks, paces, book, measured)
+    lines = [*_summary(session, plan, rows, machine, paces, measured), book.most()]
+    lines += [why_none] if why_none else []
     if compared := book.compared():
         lines.append(compared)
     if form is not None:
@@ -76,6 +83,7 @@ def _summary(
     rows: list[dict[str, Any]],
     machine: Machine,
     paces: Paces,
+    card: Card | None,
 ) -> list[str]:
     """How much is left, how long it takes, and what keeps stored cells from being found."""
     by_id = {row["id"]: row for row in rows}
@@ -83,9 +91,10 @@ def _summary(
     lines = [f"{len(plan.cells)} cells, about {left} optimizer steps left to take"]
     unfinished = [cell for key, cell in plan.cells.items() if by_id[key]["state"] != "done"]
     lines.append(_time_left(unfinished, machine, paces))
-    hours = total_gpu_hours(plan.cells.values())
+    hours = total_gpu_hours(plan.cells.values(), card)
     if hours is not None:
-        lines.append(f"about {hours:.1f} GPU-hours for all of them: {REASON}")
+        why = reason(plan.cells.values(), card)
+        lines.append(f"about {hours:.1f} GPU-hours for all of them: {why}")
     if not all(cell.resolved for cell in plan.cells.values()):
         lines.append("data or weights are not fetched yet: ids are provisional (smc-bench fetch)")
     search = nearly(session.store, plan.cells.values())
@@ -122,7 +131,11 @@ def _by_arm(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _rows(
-    plan: Plan, looks: Mapping[str, Look], paces: Paces, book: MemoryBook
+    plan: Plan,
+    looks: Mapping[str, Look],
+    paces: Paces,
+    book: MemoryBook,
+    card: Card | None,
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -135,7 +148,7 @@ def _rows(
             "compare_at": entry.compare_at,
             "seed": entry.cell.seed,
             "steps": timeline_of(entry.cell).total_steps,
-            "gpu_hours": gpu_hours(entry.cell),
+            "gpu_hours": gpu_hours(entry.cell, card),
             **_memory(book, entry.cell),
             "teacher": entry.cell.teacher,
             "folder": entry.cell.folder,

@@ -24,6 +24,7 @@ from smc_bench.cli.report import write_report
 from smc_bench.cli.slurm import SlurmRequest, slurm_backend, slurm_options, tell
 from smc_bench.dispatch.backend import BACKENDS, Backend, Outcome
 from smc_bench.dispatch.eta import Paces
+from smc_bench.dispatch.gpus import card
 from smc_bench.dispatch.local.capacity import Machine, this_machine
 from smc_bench.dispatch.local.pool import LocalPool, Options
 from smc_bench.dispatch.worker.command import WorkerSpec, visible_gpus
@@ -117,11 +118,12 @@ def command(
         return
     session.remember(plan)
     # A cell that trains on several GPUs takes the place of as many cells.
-    machine = this_machine(jobs, gpus[::gpus_per_cell], threads) if here else None
+    machine = this_machine(jobs, _places(gpus, gpus_per_cell), threads) if here else None
     processes = gpus_per_cell if gpus_per_cell > 1 else None
     execution = with_trackers(loaded.suite.execution, track)
     spec = WorkerSpec.of(session.store, session.roots, execution, session.include, processes)
-    paces = Paces(session.store, gpu=bool(gpus) or slurm is not None)
+    on_gpu = bool(gpus) or slurm is not None
+    paces = Paces(session.store, gpu=on_gpu, card=card() if here else None)
     header = _header(session, plan, cells, machine)
     display = Display(
         cells, session.store, paces, header=header, names=names_of(plan),
@@ -153,6 +155,11 @@ def command(
     if report:
         report_on(session, outcome, limit)
     sys.exit(summarize(outcome, cells))
+
+
+def _places(gpus: tuple[str, ...], per_cell: int) -> tuple[str, ...]:
+    """One GPU for each cell that has enough of its own; the rest stay idle rather than shared."""
+    return gpus[: max(1, len(gpus) // per_cell)] if gpus else ()
 
 
 def follow(backend: Backend, cells: Mapping[str, Cell], display: Display) -> Outcome:

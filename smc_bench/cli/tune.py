@@ -10,6 +10,7 @@ from smc_bench.cli.common import Session, say, suite_command
 from smc_bench.cli.fetch import fetch_inputs
 from smc_bench.cli.live import Display
 from smc_bench.cli.run import follow
+from smc_bench.dispatch import gpus
 from smc_bench.dispatch.eta import Paces
 from smc_bench.dispatch.inputs.pins import SourcePins
 from smc_bench.dispatch.local.capacity import Machine, this_machine
@@ -109,7 +110,7 @@ def _run(session: Session, loaded: LoadedSuite, attempts: list[Try], machine: Ma
     """Bring the tries, and the teacher of the arms', to a record."""
     cells = {attempt.cell.id: attempt.cell for attempt in attempts}
     spec = WorkerSpec.of(session.store, session.roots, loaded.suite.execution, session.include)
-    paces = Paces(session.store, gpu=machine.gpus)
+    paces = Paces(session.store, gpu=machine.gpus, card=gpus.card())
     display = Display(cells, session.store, paces, jobs=machine.jobs)
     pool = LocalPool(spec, Options(machine.jobs, visible_gpus(), machine.cores), display.announce)
     display.reused = pool.submit(cells).reused

@@ -10,7 +10,6 @@ import fcntl
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from smc_bench.dispatch import gpus
 from smc_bench.dispatch.slurm import queue as slurm_queue
 from smc_bench.errors import SlurmError
 from smc_bench.store.files import create_json, write_json
@@ -175,9 +175,10 @@ def check_gpus() -> Finding:
         return Finding(
             "gpu", "note", "no nvidia-smi here: cells run on the CPU where none is given"
         )
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    names = [line for line in done.stdout.splitlines() if line.strip()]
-    return Finding("gpu", "ok" if names else "note", f"{len(names)} GPUs")
+    found = gpus.visible()
+    names = ", ".join(dict.fromkeys(gpu.name for gpu in found if gpu.name))
+    text = f"{len(found)} GPUs that may be used{f' ({names})' if names else ''}"
+    return Finding("gpu", "ok" if found else "note", text)
 
 
 _PROBE = """

@@ -31,10 +31,14 @@ Shape = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Pace:
-    """What cells of a shape take, in seconds: each optimizer step, and all around training."""
+    """What cells of a shape take, in seconds: each optimizer step, and all around training.
+
+    ``gpu`` is the name of the GPU that it was measured on; empty on a CPU, and in old records.
+    """
 
     step: float
     around: float = 0.0
+    gpu: str = ""
 
     def seconds(self, steps: float) -> float:
         """Of a cell that has so many steps to take."""
@@ -44,14 +48,16 @@ class Pace:
 class Paces:
     """What finished cells of one results folder took, by shape."""
 
-    def __init__(self, store: Store, *, gpu: bool) -> None:
+    def __init__(self, store: Store, *, gpu: bool, card: str | None = None) -> None:
         """Nothing is read before :meth:`learn`.
 
         Args:
             store: Results.
             gpu: Whether cells run on a GPU here.
+            card: Which kind of GPU, or None where that is not known, as on a login node: records
+                then count where they are all of one kind.
         """
-        self.store, self.gpu = store, gpu
+        self.store, self.gpu, self.card = store, gpu, card
         self._measured: dict[Shape, list[Pace]] = {}
         self._asked: set[str] = set()
 
@@ -68,8 +74,8 @@ class Paces:
     def of(self, cell: Cell) -> Pace | None:
         """The mean of the cell's shape, or None where none has finished."""
         paces = self._measured.get(shape_of(cell))
-        if not paces:
-            return None
+        if not paces or len({pace.gpu for pace in paces}) > 1:
+            return None  # one GPU's pace says nothing of another's
         count = len(paces)
         return Pace(sum(p.step for p in paces) / count, sum(p.around for p in paces) / count)
 
@@ -89,11 +95,14 @@ class Paces:
                 return None
             if not self.gpu and record["provenance"].get("processor") != processor():
                 return None
+            gpu = str(record["provenance"].get("gpu") or "") if self.gpu else ""
+            if self.card is not None and gpu != self.card:
+                return None
             train = float(record["train_seconds"])
             begin, end = (datetime.fromisoformat(record[key]) for key in ("started", "finished"))
             reused = int(record.get("prefix_steps", 0)) / max(1, int(record["total_steps"]))
             steps = max(1.0, (1.0 - reused) * steps_of(cell))
-            return Pace(train / steps, max(0.0, (end - begin).total_seconds() - train))
+            return Pace(train / steps, max(0.0, (end - begin).total_seconds() - train), gpu)
         except (StoreError, KeyError, TypeError, ValueError, AttributeError):
             return None  # a damaged record is said by the verbs that need it
 

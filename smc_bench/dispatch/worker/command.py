@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from smc_bench.dispatch import gpus
 from smc_bench.engine.execution import Execution
 from smc_bench.environment import fixed, passed, python_path
 from smc_bench.errors import SmcBenchError
@@ -178,10 +178,4 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 def visible_gpus() -> tuple[str, ...]:
     """Ids of the GPUs that may be used, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(gpu for gpu in chosen.split(",") if gpu.strip())
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return tuple(str(i) for i, _ in enumerate(done.stdout.strip().splitlines()) if _)
+    return tuple(gpu.id for gpu in gpus.visible())

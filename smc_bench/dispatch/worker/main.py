@@ -21,6 +21,7 @@ from smc_bench.dispatch.worker.command import (
     INTERRUPTED,
     TAKEN,
     WorkerSpec,
+    visible_gpus,
     worker_parser,
 )
 from smc_bench.dispatch.worker.context import Assignment, FolderContext
@@ -158,6 +159,12 @@ def _run(given: Assignment, attempt: int, processes: Processes | None) -> int:
     end_watch = context.watch(given.parent)
     started = now()
     try:
+        if not torch.cuda.is_available() and visible_gpus():
+            _log.warning(
+                "GPUs were given to this cell, but torch %s sees none: it trains on the CPU. "
+                "smc-bench doctor --gpu says more",
+                torch.__version__,
+            )
         memory = MemoryWatch(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         outcome = run_cell(cell, context, processes)
         end_watch()
@@ -209,8 +216,21 @@ def _record(
         finished=now(),
         execution=execution,
         memory=memory,
-        provenance=provenance(pins) | ({"model_note": row.note} if row and row.note else {}),
+        provenance={
+            **provenance(pins),
+            **({"model_note": row.note} if row and row.note else {}),
+            **_gpu(outcome.device),
+        },
     )
+
+
+def _gpu(device: str) -> dict[str, str]:
+    """Name of the GPU that a cell was trained on, which its seconds are of."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(device)}
 
 
 if __name__ == "__main__":

@@ -88,6 +88,24 @@ def test_other_machines_resumed_cells_and_damaged_records_say_nothing(
     assert paces.of(cell(2)) is None
 
 
+def test_one_card_s_pace_says_nothing_of_another_s(tmp_path: Path) -> None:
+    store, steps = Store(tmp_path), steps_of(cell(1))
+    for seed, gpu, step in ((1, "NVIDIA A", 2.0), (2, "NVIDIA B", 6.0)):
+        more: dict[str, Any] = {"device": "cuda:0", "provenance": {"gpu": gpu}}
+        finished(store, cell(seed), step * steps, 1.0, **more)
+    here, anywhere = Paces(store, gpu=True, card="NVIDIA B"), Paces(store, gpu=True)
+    third = Paces(store, gpu=True, card="NVIDIA C")
+    for paces in (here, anywhere, third):
+        paces.learn([cell(1), cell(2)])
+    assert here.of(cell(3)) == Pace(pytest.approx(6.0), pytest.approx(1.0))
+    assert anywhere.of(cell(3)) is None
+    assert third.of(cell(3)) is None
+    # Where all are of one kind, it need not be known which one cells will run on.
+    alike = Paces(store, gpu=True)
+    alike.learn([cell(1)])
+    assert alike.seconds(cell(3)) == pytest.approx(2.0 * steps + 1.0)
+
+
 def test_a_running_cell_is_measured_by_its_own_steps(paces: Paces) -> None:
     seen = Seen("train", 30, 120, pace=0.5)
     assert left_of(cell(1), seen, paces) == pytest.approx(45.0)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from smc_bench.models.cost import component_costs
-from smc_bench.suite.estimate import ENCODERS, gpu_hours, needs_gpu, total_gpu_hours
+from smc_bench.suite.card import Card, Rate
+from smc_bench.suite.estimate import ENCODERS, REASON, gpu_hours, needs_gpu, reason, total_gpu_hours
 from smc_bench.suite.expand import expand
 from smc_bench.suite.load import load_suite
 from tests.helpers.pins import NoPins
@@ -30,6 +31,32 @@ def test_hours_of_a_published_run_by_hand() -> None:
     )
     more = 7 * 1024 * 8 * 3 * 70.67e9 / 100e12 / 3600
     assert gpu_hours(obert.cell) == pytest.approx(expected + more, rel=1e-3)
+
+
+def card(model: str, precision: str, steps_per_second: float) -> Card:
+    """A card on which 32 sequences of 384 tokens a step were measured."""
+    rate = Rate(
+        model=model, precision=precision, batch=32, steps_per_second=steps_per_second,
+        tokens=32 * 384, squares=32 * 384**2, memory=1,
+    )  # fmt: skip
+    return Card(name="NVIDIA A", driver=None, torch="2", measured="now", rates=(rate,))
+
+
+def test_a_measured_rate_of_the_same_length_is_steps_over_steps_a_second() -> None:
+    plan = expand(load_suite(SUITES / "table2.yaml"), NoPins())
+    one = next(e for e in plan.entries if e.arm == "GMP, 30 epochs" and e.cell.task.name == "squad")
+    assert one.cell.recipe.train.precision == "fp16"
+    measured = card("google-bert/bert-base-uncased", "fp16", 4.0)
+    # 4 steps of 32 sequences a second; a step of the cell has 16.
+    assert gpu_hours(one.cell, measured) == pytest.approx(30 * 5475 * 16 / (4.0 * 32) / 3600)
+    assert "measured on NVIDIA A" in reason([one.cell], measured)
+    # Of another precision or model nothing is known.
+    for other in (
+        card("google-bert/bert-base-uncased", "bf16", 4.0),
+        card("FacebookAI/roberta-large", "fp16", 4.0),
+    ):
+        assert gpu_hours(one.cell, other) == gpu_hours(one.cell)
+        assert reason([one.cell], other).startswith(REASON)
 
 
 def test_unknown_models_have_no_estimate() -> None:
