@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.examples import split_of
-from smc_bench.store.files import read_lines
+from smc_bench.store.packed import read_lines
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import DENSE_ARM
 

@@ -25,7 +25,7 @@ from smc_bench.store.record import Record
 from smc_bench.store.store import CellFolder, Store
 from smc_bench.suite.cell import UNRESOLVED, Cell
 from smc_bench.suite.expand import Plan, expand
-from smc_bench.suite.load import BUILT_IN, load_suite
+from smc_bench.suite.load import BUILT_IN, LoadedSuite, load_suite
 from smc_bench.suite.overrides import Overrides
 from smc_bench.suite.yaml_file import read_yaml
 from smc_bench.tasks.specs import SPECS, TaskSpec
@@ -93,8 +93,14 @@ class RecordedPins:
     of the most cells counts.
     """
 
-    def __init__(self, found: Mapping[str, Finished]) -> None:
-        """Count once what the cells name."""
+    def __init__(self, found: Mapping[str, Finished], precision: str | None = None) -> None:
+        """Count once what the cells name.
+
+        Args:
+            found: Finished cells.
+            precision: What ``train.precision: auto`` stands for; None: that of the most cells.
+        """
+        self._chosen = precision
         self._data: Counter[tuple[str, str, str, str]] = Counter()
         self._models: Counter[tuple[str, str]] = Counter()
         self._precisions: Counter[str] = Counter()
@@ -127,7 +133,12 @@ class RecordedPins:
 
     def precision(self) -> str | None:
         """What ``train.precision: auto`` stands for."""
-        return next((name for name, _ in self._precisions.most_common()), None)
+        return self._chosen or next(iter(self.precisions), None)
+
+    @property
+    def precisions(self) -> list[str]:
+        """All that cells were trained in, that of the most cells first."""
+        return [name for name, _ in self._precisions.most_common()]
 
 
 def recorded_plan(
@@ -148,17 +159,27 @@ def recorded_plan(
     Raises:
         SuiteError: The suite is wrong, or has no such profile.
     """
-    pins = RecordedPins(found)
     if profile is not None:
-        return expand(load_suite(suite, profile, overrides), pins)
-    plans = [expand(load_suite(suite, None, overrides), pins)]
+        return _pinned(found, load_suite(suite, profile, overrides))
+    plans = [_pinned(found, load_suite(suite, None, overrides))]
     for name in dict.fromkeys((*(read_yaml(suite).data.get("profiles") or {}), BUILT_IN)):
         if name == plans[0].loaded.profile:
             continue
         try:
-            plans.append(expand(load_suite(suite, name, overrides), pins))
+            plans.append(_pinned(found, load_suite(suite, name, overrides)))
         except SuiteError:  # a profile that these changed settings do not fit
             continue
+    return max(plans, key=lambda plan: len(plan.cells.keys() & found.keys()))
+
+
+def _pinned(found: Mapping[str, Finished], loaded: LoadedSuite) -> Plan:
+    """The plan in the precision, of those that cells have, of which most of it is finished.
+
+    Another suite's cells, trained in another precision, may be the most that are there.
+    """
+    plan = expand(loaded, RecordedPins(found))
+    others = RecordedPins(found).precisions[1:]
+    plans = [plan, *(expand(loaded, RecordedPins(found, precision)) for precision in others)]
     return max(plans, key=lambda plan: len(plan.cells.keys() & found.keys()))
 
 
