@@ -13,12 +13,12 @@ from smc_bench.store.store import Store
 from smc_bench.suite.expand import Plan, expand
 from smc_bench.suite.load import load_suite
 from smc_bench.suite.stored import Origin, StoredSuite
+from tests.helpers.pins import AnyPins
 from tests.helpers.records import finished, skilled, suite_file, write_cell
-from tests.unit.suite.test_stored import Pins
 
 
 def stored(folder: Path, *settings: str) -> StoredSuite:
-    plan = expand(load_suite(suite_file(folder)), Pins())
+    plan = expand(load_suite(suite_file(folder)), AnyPins("bf16"))
     return StoredSuite.of(plan, {}, Origin(file="made_up.yaml", settings=settings))
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_run_is_named(tmp_path: Path, text: str) -> None:
 
 def test_several_folders_are_one(tmp_path: Path) -> None:
     suite, one, two = suite_file(tmp_path), tmp_path / "one", tmp_path / "two"
-    plan = expand(load_suite(suite), Pins())
+    plan = expand(load_suite(suite), AnyPins("bf16"))
     first, second, third, *_ = plan.entries
     write_cell(Store(one), first, [1.0])
     write_cell(Store(two), second, [1.0])
@@ -97,16 +97,16 @@ def test_several_folders_are_one(tmp_path: Path) -> None:
     assert store.by_id("") is None
 
 
-def limited(suite: Path, limit: int | None, pins: Pins) -> Plan:
+def limited(suite: Path, limit: int | None, pins: AnyPins) -> Plan:
     return expand(load_suite(suite), pins, limit)
 
 
 def test_what_keeps_cells_from_being_found_is_named(tmp_path: Path) -> None:
     suite, store = suite_file(tmp_path), Store(tmp_path / "r")
-    cut = limited(suite, 3, Pins())
+    cut = limited(suite, 3, AnyPins("bf16"))
     for entry in cut.entries:
         write_cell(store, entry, [1.0])
-    asked = limited(suite, None, Pins())
+    asked = limited(suite, None, AnyPins("bf16"))
     search = nearly(store, asked.cells.values())
     near = search.near
     assert {found.keys for found in near.values()} == {("--limit 3",)}
@@ -121,14 +121,14 @@ def test_what_keeps_cells_from_being_found_is_named(tmp_path: Path) -> None:
 
 
 def test_pins_are_called_by_their_kind(tmp_path: Path) -> None:
-    class Others(Pins):
+    class Others(AnyPins):
         def data(self, *_: object) -> str:
             return "other"
 
     suite, store = suite_file(tmp_path, seeds="1"), Store(tmp_path / "r")
     for entry in limited(suite, None, Others()).entries:
         write_cell(store, entry, [1.0])
-    asked = limited(suite, None, Pins())
+    asked = limited(suite, None, AnyPins("bf16"))
     near = nearly(store, asked.cells.values()).near
     assert {found.keys for found in near.values()} == {("data pins",)}
     found = next(iter(store.cells.glob("*/*/record.json")))
@@ -138,7 +138,7 @@ def test_pins_are_called_by_their_kind(tmp_path: Path) -> None:
 
 def test_nothing_alike_is_said_too(tmp_path: Path) -> None:
     suite, store = suite_file(tmp_path, seeds="1"), Store(tmp_path / "r")
-    plan = limited(suite, None, Pins())
+    plan = limited(suite, None, AnyPins("bf16"))
     search = nearly(store, plan.cells.values())
     assert "there are no results in" in summary(store, search)[0]
     finished(suite_file(tmp_path / "b", seeds="5"), store.root, skilled({"dense": 0.9}))
