@@ -14,13 +14,14 @@ from tabulate import tabulate
 from smc_bench.report.data.results import Results
 from smc_bench.report.statistics.examples import split_of
 from smc_bench.store.packed import read_lines
+from smc_bench.store.record import Record
 from smc_bench.store.store import Store
 from smc_bench.suite.expand import DENSE_ARM
 
 SUITE = "structured_against_unstructured"
 _COLUMNS = [
     "task", "arm", "sparsity", "seed", "first event", "loss before", "after", "at the cycle's end",
-    "at the end", "score", "output", "cell",
+    "at the end", "score", "attention left", "output", "cell",
 ]  # fmt: skip
 _EDGE = 0.2
 """The share of a cycle that counts as its beginning or its end."""
@@ -43,14 +44,18 @@ def markdown(results: Results, store: Store) -> str:
             f"{record.events[0]['target']:.0%} at step {steps[0]}",
             *_losses(curve, steps[0], [*steps[1:], record.total_steps][0], record.total_steps),
             f"{record.metrics[metric]:.2f}",
-            "one class" if checked is not None and checked.one_class else "",
+            _attention(record),
+            "" if checked is None else "constant" if checked.all_equal
+            else "one class" if checked.one_class else "",
             entry.cell.id,
         ])  # fmt: skip
     return "\n".join([
         "# What the first step costs",
         "",
         "Training loss (of the distillation) before the first pruning event, right after it, at",
-        "the end of the cycle that it begins, and at the end of training.",
+        "the end of the cycle that it begins, and at the end of training. Attention left: of the",
+        "weights of all attention outputs; where none is, no token sees another, and the first",
+        "one, which the head reads, is the same for every input.",
         "",
         tabulate(rows, _COLUMNS, tablefmt="github", disable_numparse=True),
         "",
@@ -58,6 +63,17 @@ def markdown(results: Results, store: Store) -> str:
         "  step; - where there is none.",
         "",
     ])  # fmt: skip
+
+
+def _attention(record: Record) -> str:
+    """Share of the weights of all attention outputs that are left."""
+    left = [
+        counts
+        for name, counts in record.weights_left.items()
+        if name.endswith("attention.output.dense.weight")
+    ]
+    total = sum(whole for _, whole in left)
+    return f"{sum(there for there, _ in left) / total:.1%}" if total else "-"
 
 
 def _curve(path: Path) -> dict[int, float]:
