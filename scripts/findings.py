@@ -32,17 +32,16 @@ class Reported:
     verdicts: list[Verdict]
 
 
-def markdown(reported: Sequence[Reported], mechanism: str, base: str = "") -> str:
+def markdown(reported: Sequence[Reported], mechanism: str) -> str:
     """The page.
 
     Args:
         reported: Suites and profiles, in their order.
         mechanism: What is said of the mechanism, as lines of Markdown.
-        base: What comes before links to a suite's own pages.
     """
     parts = {
-        "run": _run(reported, base),
-        "claims": _claims(reported, base),
+        "run": _run(reported),
+        "claims": _claims(reported),
         "mechanism": mechanism or "No cell of why_smc_collapses is finished.",
     }
     head = "# All that was run, and what it says\n"
@@ -64,7 +63,7 @@ def filled(page: str, overview: str, base: str) -> str:
     return _BLOCK.sub(put, page)
 
 
-def _run(reported: Sequence[Reported], base: str) -> str:
+def _run(reported: Sequence[Reported]) -> str:
     rows = []
     for one in reported:
         data = one.results.data
@@ -74,7 +73,7 @@ def _run(reported: Sequence[Reported], base: str) -> str:
         hours = sum(one.results.records[cell].train_seconds for cell in ids) / 3600
         per_seed = Counter(done["seed"].astype(int))
         rows.append([
-            f"[{one.name}, {one.profile}]({base}{one.name}/{one.profile}/table.md)",
+            f"[{one.name}, {one.profile}]({one.name}/{one.profile}/table.md)",
             ", ".join(one.results.tasks),
             f"{done['cell'].nunique()} of {pruned['cell'].nunique()}",
             ", ".join(f"{seed} ({count})" for seed, count in sorted(per_seed.items())),
@@ -84,11 +83,11 @@ def _run(reported: Sequence[Reported], base: str) -> str:
     return tabulate(rows, names, tablefmt="github", disable_numparse=True)
 
 
-def _claims(reported: Sequence[Reported], base: str) -> str:
+def _claims(reported: Sequence[Reported]) -> str:
     rows = [
         [
             f"{verdict.claim.says} ({verdict.name})",
-            f"[{one.name}, {one.profile}]({base}{one.name}/{one.profile}/verdicts.md)"
+            f"[{one.name}, {one.profile}]({one.name}/{one.profile}/verdicts.md)"
             + (f", {at}" if (at := at_in_words(verdict)) else ""),
             f"**{verdict.word}**",
             _effects(verdict),

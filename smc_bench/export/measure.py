@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Asked:
         rounds: Rounds; each gives one figure of each model.
         repeats: Passes of a turn, whose median is the round's figure.
         shrunk: Leave removed units out; else run them as zeros.
+        load: Load average when this was asked for: later the measuring itself is in it.
     """
 
     engines: tuple[EngineName, ...]
@@ -70,6 +71,7 @@ class Asked:
     rounds: int = 7
     repeats: int = 3
     shrunk: bool = True
+    load: float = field(default_factory=lambda: round(os.getloadavg()[0], 2))
 
 
 def measure_cell(folder: CellFolder, record: Record, cell: Cell, asked: Asked, tell: Tell) -> Path:
@@ -169,7 +171,6 @@ def speeds(
     machine = Machine(
         processor=processor() or "unknown", cores=psutil.cpu_count() or 1, threads=asked.threads
     )
-    load = round(os.getloadavg()[0], 2)
     found = []
     for batch in asked.batches:
         inputs = example_inputs(small, head, batch, asked.length, choices=1)
@@ -191,7 +192,7 @@ def speeds(
                     ms=tuple(ms),
                     dense_cpu_ms=tuple(dense_cpu),
                     cpu_ms=tuple(cpu),
-                    load=load,
+                    load=asked.load,
                     time=now(),
                 )
             )

@@ -68,16 +68,19 @@ def trained(
 
 @pytest.mark.parametrize("padding", ["none", "dynamic"])
 def test_a_batch_gives_what_its_rows_give_alone(device: torch.device, padding: Any) -> None:
-    """Logits and gradients in float64, packed and padded, against one row at a time."""
+    """Loss and gradients in float64, packed and padded, against one row at a time."""
     features = tiny_features(7)
     together, alone = tiny_classifier().to(device).double(), tiny_classifier().to(device).double()
-    _objective(together, features, padding).loss(list(range(7))).backward()
-    for row in range(7):
-        (_objective(alone, [features[row]], padding).loss([0]) / 7).backward()
+    loss = _objective(together, features, padding).loss(list(range(7)))
+    rows = [_objective(alone, [features[row]], padding).loss([0]) / 7 for row in range(7)]
+    torch.testing.assert_close(loss, torch.stack(rows).sum(), rtol=1e-12, atol=0.0)
+    loss.backward()
+    torch.stack(rows).sum().backward()
     pairs = zip(together.named_parameters(), alone.parameters(), strict=True)
     for (name, one), other in pairs:
-        if one.grad is not None and other.grad is not None:
-            torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-11, msg=name)
+        assert one.grad is not None, name
+        assert other.grad is not None, name
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-11, msg=name)
 
 
 def _objective(

@@ -101,6 +101,7 @@ class RecordedPins:
             precision: What ``train.precision: auto`` stands for; None: that of the most cells.
         """
         self._chosen = precision
+        self.asked_for_precision = False
         self._data: Counter[tuple[str, str, str, str]] = Counter()
         self._models: Counter[tuple[str, str]] = Counter()
         self._precisions: Counter[str] = Counter()
@@ -133,6 +134,7 @@ class RecordedPins:
 
     def precision(self) -> str | None:
         """What ``train.precision: auto`` stands for."""
+        self.asked_for_precision = True
         return self._chosen or next(iter(self.precisions), None)
 
     @property
@@ -177,8 +179,9 @@ def _pinned(found: Mapping[str, Finished], loaded: LoadedSuite) -> Plan:
 
     Another suite's cells, trained in another precision, may be the most that are there.
     """
-    plan = expand(loaded, RecordedPins(found))
-    others = RecordedPins(found).precisions[1:]
+    pins = RecordedPins(found)
+    plan = expand(loaded, pins)
+    others = pins.precisions[1:] if pins.asked_for_precision else []
     plans = [plan, *(expand(loaded, RecordedPins(found, precision)) for precision in others)]
     return max(plans, key=lambda plan: len(plan.cells.keys() & found.keys()))
 
